@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * kvoff: keep the blocks of an LLM inference server's KV cache in tiers of memory and move them while
+ * their names stay the same.
+ *
+ * Devices
+ *	/dev/kvoff/<tenant>	clients: create regions (KVOFF_REGION_CREATE)
+ *	/dev/kvoff/control	CAP_SYS_ADMIN: tiers, the list of regions, the policy lease, moves
+ *
+ * How every ioctl works
+ *	Its argument is a structure whose first __u32 is the structure's size as the caller knows it. A caller
+ *	built against an older header passes a smaller size: the rest counts as zero. A caller built against a
+ *	newer one passes a larger size: what this kernel does not know must be zero, or the call fails with
+ *	E2BIG. Fields named "reserved" and unknown flag bits must be zero, or the call fails with EINVAL.
+ *	Structures hold fixed-width types only; addresses travel as __aligned_u64.
+ *
+ * Errors that every call shares
+ *	ENOTTY		no such call on this kind of descriptor
+ *	EINVAL		size below the structure's first version, a reserved field or unknown flag set, a value out of
+ *			its documented range
+ *	E2BIG		size beyond a page, or trailing bytes that this kernel does not know are not zero
+ *	EFAULT		an address cannot be read or written
+ *	EACCES		the descriptor is read-only and the call changes something
+ *	ENOMEM		no kernel memory for the call's own bookkeeping
+ *	EINTR		a fatal signal came while the call waited
+ * Each call's comment lists what it adds.
+ */
+#ifndef _UAPI_KVOFF_H
+#define _UAPI_KVOFF_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+/* Version of this interface, in the module's /sys/class/kvoff/control/abi_version. Grows with each addition. */
+#define KVOFF_ABI_VERSION	1
+
+/* Block sizes: a power of two in this range, fixed for each region. */
+#define KVOFF_BLOCK_SIZE_MIN	(64U << 10)
+#define KVOFF_BLOCK_SIZE_MAX	(2U << 20)
+#define KVOFF_NR_BLOCK_SIZES	6
+
+/* At most this many tiers; tier numbers are 0 to KVOFF_MAX_TIERS - 1. */
+#define KVOFF_MAX_TIERS		16
+#define KVOFF_TIER_NONE		0xff
+
+/* Bytes of a name, the terminating zero included. Letters, digits, '-', '_' and '.', not starting with '.'. */
+#define KVOFF_NAME_LEN		32
+
+/* A region's largest size: 64 TiB. */
+#define KVOFF_REGION_SIZE_MAX	(1ULL << 46)
+
+#define KVOFF_IOC_TYPE		'K'
+
+/* ------------------------------------------------------------------------------------------------
+ * Shared arrays: one entry a block, mapped from a region descriptor at these file offsets. The data itself
+ * is mapped at offset 0. Nobody makes a system call to use them; pages that were never used cost nothing.
+ */
+#define KVOFF_OFF_DATA		0ULL
+#define KVOFF_OFF_STATE		(1ULL << 48)	/* struct kvoff_state[], read-only, written by the kernel */
+#define KVOFF_OFF_HINT		(2ULL << 48)	/* struct kvoff_hint[], shared by all who are attached */
+#define KVOFF_OFF_REFS		(3ULL << 48)	/* __u32[], this attachment's own; gone with its descriptor */
+
+/**
+ * struct kvoff_state - where a block is; written by the kernel only
+ * @location:	tier, flags, generation and frame in one word, so that a reader sees them together:
+ *		bits 0-7 KVOFF_STATE_*, 8-15 tier, 16-31 generation, 32-63 frame index (framed regions)
+ * @samples:	how often the block was unmapped to see whether it is in use; wraps
+ * @refaults:	how often a block so unmapped was used again; wraps. @samples minus @refaults grows by one for
+ *		each sample nobody came back to
+ * @reason:	the policy's own code of its last move (struct kvoff_move_desc::reason)
+ * @reserved:	zero
+ */
+struct kvoff_state {
+	__aligned_u64 location;
+	__u16 samples;
+	__u16 refaults;
+	__u16 reason;
+	__u16 reserved;
+};
+
+#define KVOFF_STATE_PRESENT	(1U << 0)	/* the block has a frame */
+#define KVOFF_STATE_MOVING	(1U << 1)	/* its location is being changed now: see KVOFF_OFF_REFS' rule below */
+#define KVOFF_STATE_COPYING	(1U << 2)	/* a copy to another tier is under way; for information */
+/* bits 3-7 are for later: sealed, poisoned, discarded, twin */
+
+#define KVOFF_LOC_FLAGS(loc)	((__u32)((loc) & 0xff))
+#define KVOFF_LOC_TIER(loc)	((__u32)(((loc) >> 8) & 0xff))
+#define KVOFF_LOC_GEN(loc)	((__u32)(((loc) >> 16) & 0xffff))
+#define KVOFF_LOC_FRAME(loc)	((__u32)((loc) >> 32))
+
+/**
+ * struct kvoff_hint - what clients say of a block; read by the policy, trusted by nobody
+ * @touches:	add one for each use (relaxed atomic); wraps
+ * @bits:	KVOFF_HINT_*, set and cleared with atomic or/and
+ */
+struct kvoff_hint {
+	__u32 touches;
+	__u32 bits;
+};
+
+#define KVOFF_HINT_PREFETCH	(1U << 0)	/* needed soon: cleared by the client, or by its next touch */
+#define KVOFF_HINT_COLD		(1U << 1)	/* the bytes matter, just not soon */
+#define KVOFF_HINT_SHARED	(1U << 2)	/* a prefix that many requests share */
+#define KVOFF_HINT_DONE		(1U << 3)	/* the session that used it has ended */
+
+/*
+ * References ("acquire"): a client that needs a block to stay where it is
+ *	1. adds one to its own refs[block],
+ *	2. orders (a sequentially consistent fence),
+ *	3. reads state[block].location: if MOVING is clear, the block stays until the reference goes;
+ *	   if it is set, the client takes its reference back, calls KVOFF_REGION_SETTLE (or looks again), and
+ *	   starts over. MOVING is set for the short flip only, not for the copy before it.
+ * The kernel sets MOVING, orders, and then reads refs[block] of every attachment: one of the two always sees
+ * the other. Releasing is a decrement. The arrays can harm nobody but the client that writes nonsense there.
+ */
+
+/* ------------------------------------------------------------------------------------------------
+ * On /dev/kvoff/<tenant>
+ */
+
+/**
+ * struct kvoff_region_create - make a region and attach to it (KVOFF_REGION_CREATE)
+ * @size:	sizeof(struct kvoff_region_create)
+ * @flags:	KVOFF_REGION_*; 0 for the mapped kind
+ * @block_size:	bytes, a power of two from KVOFF_BLOCK_SIZE_MIN to KVOFF_BLOCK_SIZE_MAX
+ * @fd_flags:	O_CLOEXEC or 0
+ * @length:	bytes of address space the region spans, a multiple of @block_size, up to KVOFF_REGION_SIZE_MAX;
+ *		costs nothing until used
+ * @unit_size:	bytes the server thinks in, for the policy; 0 if it has no such thing; at most @length
+ * @label:	a name for people (kvoffctl regions), zero-terminated, may be empty
+ * @id:		out: the region's number, unique until the module is unloaded
+ * @reserved:	zero
+ *
+ * Returns a descriptor: the first attachment. The region lives until the last attachment's descriptor and
+ * mapping are gone.
+ * Errors: EMFILE, ENFILE; EOPNOTSUPP for a kind of region that this kernel does not have.
+ */
+struct kvoff_region_create {
+	__u32 size;
+	__u32 flags;
+	__u32 block_size;
+	__u32 fd_flags;
+	__aligned_u64 length;
+	__aligned_u64 unit_size;
+	char label[KVOFF_NAME_LEN];
+	__u32 id;
+	__u32 reserved;
+};
+#define KVOFF_REGION_CREATE	_IOWR(KVOFF_IOC_TYPE, 0x01, struct kvoff_region_create)
+
+#define KVOFF_REGION_FRAMED	(1U << 0)	/* reserved: windows that never move, blocks by handle (EOPNOTSUPP today) */
+
+/* ------------------------------------------------------------------------------------------------
+ * On a region descriptor
+ */
+
+/**
+ * struct kvoff_region_attach - attach once more (KVOFF_REGION_ATTACH)
+ * @size:	sizeof(struct kvoff_region_attach)
+ * @flags:	zero
+ * @fd_flags:	O_CLOEXEC or 0, and O_RDONLY or O_RDWR
+ * @reserved:	zero
+ *
+ * Called on any descriptor of the region (one that was passed over a socket, say); returns a new descriptor
+ * with a reference array of its own. From a read-only descriptor only O_RDONLY can be had.
+ * Errors: EMFILE, ENFILE, EACCES.
+ */
+struct kvoff_region_attach {
+	__u32 size;
+	__u32 flags;
+	__u32 fd_flags;
+	__u32 reserved;
+};
+#define KVOFF_REGION_ATTACH	_IOWR(KVOFF_IOC_TYPE, 0x10, struct kvoff_region_attach)
+
+/**
+ * struct kvoff_region_info - what the region is and holds (KVOFF_REGION_INFO)
+ * @size:	sizeof(struct kvoff_region_info)
+ * @flags:	out: KVOFF_REGION_*
+ * @id:		out: the region's number
+ * @block_size:	out: bytes
+ * @length:	out: bytes of address space
+ * @unit_size:	out: bytes, 0 if none was given
+ * @committed:	out: bytes committed
+ * @used:	out: bytes in frames
+ * @nr_attached: out: attachments
+ * @pid:	out: the creator's process number in the caller's namespace, 0 if not visible there
+ * @high:	out: one more than the highest block index that ever had a frame
+ * @uid:	out: the creator's user number in the caller's user namespace
+ * @reserved:	out: zero
+ * @label:	out: the name for people
+ * @tier_used:	out: bytes in frames of each tier
+ *
+ * Works on a view (KVOFF_CTL_REGION_VIEW) too, with ENODEV once the region is gone.
+ */
+struct kvoff_region_info {
+	__u32 size;
+	__u32 flags;
+	__u32 id;
+	__u32 block_size;
+	__aligned_u64 length;
+	__aligned_u64 unit_size;
+	__aligned_u64 committed;
+	__aligned_u64 used;
+	__u32 nr_attached;
+	__s32 pid;
+	__aligned_u64 high;
+	__u32 uid;
+	__u32 reserved;
+	char label[KVOFF_NAME_LEN];
+	__aligned_u64 tier_used[KVOFF_MAX_TIERS];
+};
+#define KVOFF_REGION_INFO	_IOWR(KVOFF_IOC_TYPE, 0x11, struct kvoff_region_info)
+
+/**
+ * struct kvoff_region_commit - change how much may be used (KVOFF_REGION_COMMIT, KVOFF_REGION_UNCOMMIT)
+ * @size:	sizeof(struct kvoff_region_commit)
+ * @flags:	zero
+ * @bytes:	how much more, or less; a multiple of the block size
+ * @committed:	out: the region's committed bytes after the call
+ * @available:	out: bytes that could still be committed at this block size, a snapshot; set on ENOMEM too
+ *
+ * A commit is a promise, not memory: committed bytes can be used at any place in the region, and using them never
+ * fails for want of memory. Pools that are still being filled are waited for.
+ * Errors of COMMIT: ENOMEM, the tiers have not so much (@available says how much), or more than @length would be
+ * committed; EDQUOT, the tenant's quota (reserved).
+ * Errors of UNCOMMIT: EBUSY, less would remain than is in use (free it first with KVOFF_REGION_DISCARD).
+ */
+struct kvoff_region_commit {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 bytes;
+	__aligned_u64 committed;
+	__aligned_u64 available;
+};
+#define KVOFF_REGION_COMMIT	_IOWR(KVOFF_IOC_TYPE, 0x12, struct kvoff_region_commit)
+#define KVOFF_REGION_UNCOMMIT	_IOWR(KVOFF_IOC_TYPE, 0x13, struct kvoff_region_commit)
+
+/**
+ * struct kvoff_region_discard - the bytes are dead (KVOFF_REGION_DISCARD)
+ * @size:	sizeof(struct kvoff_region_discard)
+ * @flags:	zero
+ * @first:	first block
+ * @nr:		number of blocks, at least 1
+ * @freed:	out: frames given back; blocks that something has pinned keep their frame, zeroed
+ *
+ * The range stays committed and reads as zero.
+ * Errors: ERANGE, the range reaches outside the region.
+ */
+struct kvoff_region_discard {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 first;
+	__aligned_u64 nr;
+	__aligned_u64 freed;
+};
+#define KVOFF_REGION_DISCARD	_IOWR(KVOFF_IOC_TYPE, 0x14, struct kvoff_region_discard)
+
+/**
+ * struct kvoff_region_settle - wait until a block's flip is over (KVOFF_REGION_SETTLE)
+ * @size:	sizeof(struct kvoff_region_settle)
+ * @flags:	zero
+ * @block:	block index
+ *
+ * For a client that saw MOVING. Returns when the flip that was under way has ended.
+ * Errors: ERANGE.
+ */
+struct kvoff_region_settle {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 block;
+};
+#define KVOFF_REGION_SETTLE	_IOWR(KVOFF_IOC_TYPE, 0x15, struct kvoff_region_settle)
+
+/* ------------------------------------------------------------------------------------------------
+ * On /dev/kvoff/control
+ */
+
+/**
+ * struct kvoff_ctl_lease - become the policy daemon (KVOFF_CTL_LEASE)
+ * @size:	sizeof(struct kvoff_ctl_lease)
+ * @flags:	KVOFF_LEASE_DROP to give it back; else zero
+ *
+ * The lease is this descriptor's until it is dropped or closed. Only its holder may move blocks.
+ * Errors: EBUSY, another process has it (its number is in /sys/class/kvoff/control/policy_pid).
+ */
+struct kvoff_ctl_lease {
+	__u32 size;
+	__u32 flags;
+};
+#define KVOFF_CTL_LEASE		_IOWR(KVOFF_IOC_TYPE, 0x40, struct kvoff_ctl_lease)
+#define KVOFF_LEASE_DROP	(1U << 0)
+
+/**
+ * struct kvoff_ctl_tier - describe a tier (KVOFF_CTL_TIER_ADD, KVOFF_CTL_TIER_SET, KVOFF_CTL_TIER_REMOVE)
+ * @size:	sizeof(struct kvoff_ctl_tier)
+ * @flags:	KVOFF_TIER_*: for SET, which of @rank, @capacity, @latency_ns and @bandwidth_mbps to change
+ * @name:	the tier's name; for SET and REMOVE it says which tier
+ * @node:	NUMA node (ADD)
+ * @rank:	0 is the fastest; first touch goes to the lowest rank that has room
+ * @capacity:	bytes the tier may take from the node, a multiple of 2 MiB
+ * @latency_ns:	idle load latency from the nearest CPU, for information; 0 if unknown
+ * @bandwidth_mbps: read bandwidth, 10^6 bytes a second, for information; 0 if unknown
+ * @id:		out (ADD): the tier's number
+ * @reserved:	zero
+ *
+ * Capacity is given to block sizes by KVOFF_CTL_POOL_SET; what is left over goes to the sizes that commits ask for.
+ * Errors of ADD: EEXIST, a tier has this name, or this node; ENXIO, no such node, or it has no memory online;
+ * EOPNOTSUPP, the node has memory in ZONE_MOVABLE only, which cannot back a tier (online it as kernel memory);
+ * ENOSPC, the node's kernel-zone memory is smaller than @capacity; EUSERS, KVOFF_MAX_TIERS tiers exist.
+ * Errors of SET: ENOENT; EBUSY, capacity below what is committed or in use; ENOSPC.
+ * Errors of REMOVE: ENOENT; EBUSY, frames are in use or committed memory depends on it.
+ */
+struct kvoff_ctl_tier {
+	__u32 size;
+	__u32 flags;
+	char name[KVOFF_NAME_LEN];
+	__s32 node;
+	__u32 rank;
+	__aligned_u64 capacity;
+	__u32 latency_ns;
+	__u32 bandwidth_mbps;
+	__u32 id;
+	__u32 reserved;
+};
+#define KVOFF_CTL_TIER_ADD	_IOWR(KVOFF_IOC_TYPE, 0x41, struct kvoff_ctl_tier)
+#define KVOFF_CTL_TIER_SET	_IOWR(KVOFF_IOC_TYPE, 0x42, struct kvoff_ctl_tier)
+#define KVOFF_CTL_TIER_REMOVE	_IOWR(KVOFF_IOC_TYPE, 0x43, struct kvoff_ctl_tier)
+
+#define KVOFF_TIER_RANK		(1U << 0)
+#define KVOFF_TIER_CAPACITY	(1U << 1)
+#define KVOFF_TIER_COST		(1U << 2)	/* @latency_ns and @bandwidth_mbps */
+
+/**
+ * struct kvoff_ctl_pool - set a pool's size (KVOFF_CTL_POOL_SET)
+ * @size:	sizeof(struct kvoff_ctl_pool)
+ * @flags:	KVOFF_POOL_WAIT: return when the pool has reached its size or can grow no further
+ * @tier:	the tier's name
+ * @block_size:	which pool
+ * @reserved:	zero
+ * @bytes:	its target size, a multiple of @block_size
+ * @filled:	out: bytes it has now
+ *
+ * The same as writing /sys/class/kvoff/tiers/<tier>/pools/<size>/bytes. A kernel thread fills it.
+ * Errors: ENOENT; ENOSPC, all pools together would exceed the tier's capacity; EBUSY, commits depend on the
+ * difference; with KVOFF_POOL_WAIT also ENOMEM, the node has no more.
+ */
+struct kvoff_ctl_pool {
+	__u32 size;
+	__u32 flags;
+	char tier[KVOFF_NAME_LEN];
+	__u32 block_size;
+	__u32 reserved;
+	__aligned_u64 bytes;
+	__aligned_u64 filled;
+};
+#define KVOFF_CTL_POOL_SET	_IOWR(KVOFF_IOC_TYPE, 0x44, struct kvoff_ctl_pool)
+#define KVOFF_POOL_WAIT		(1U << 0)
+
+/**
+ * struct kvoff_ctl_link - set the budget for copies from one tier to another (KVOFF_CTL_LINK_SET)
+ * @size:	sizeof(struct kvoff_ctl_link)
+ * @flags:	zero
+ * @from:	tier number
+ * @to:		tier number, not @from
+ * @budget_mbps: copies are held below this many 10^6 bytes a second; 0 for no limit (the default)
+ * @reserved:	zero
+ *
+ * Errors: ENOENT, no such tier.
+ */
+struct kvoff_ctl_link {
+	__u32 size;
+	__u32 flags;
+	__u32 from;
+	__u32 to;
+	__u32 budget_mbps;
+	__u32 reserved;
+};
+#define KVOFF_CTL_LINK_SET	_IOWR(KVOFF_IOC_TYPE, 0x45, struct kvoff_ctl_link)
+
+/**
+ * struct kvoff_ctl_regions - list the regions (KVOFF_CTL_REGIONS)
+ * @size:	sizeof(struct kvoff_ctl_regions)
+ * @flags:	zero
+ * @after:	list regions numbered above this one; start with 0
+ * @nr:		in: room for so many numbers, at most 1024; out: how many were written
+ * @ids:	address of __u32[@nr]
+ *
+ * poll() on the control descriptor says POLLIN when a region came or went since this descriptor's last
+ * call with @after 0.
+ */
+struct kvoff_ctl_regions {
+	__u32 size;
+	__u32 flags;
+	__u32 after;
+	__u32 nr;
+	__aligned_u64 ids;
+};
+#define KVOFF_CTL_REGIONS	_IOWR(KVOFF_IOC_TYPE, 0x46, struct kvoff_ctl_regions)
+
+/**
+ * struct kvoff_ctl_region_view - look at a region's shared arrays (KVOFF_CTL_REGION_VIEW)
+ * @size:	sizeof(struct kvoff_ctl_region_view)
+ * @flags:	zero
+ * @id:		the region's number
+ * @fd_flags:	O_CLOEXEC or 0
+ *
+ * Returns a descriptor that answers KVOFF_REGION_INFO and maps the state and hint arrays read-only; never the data.
+ * It does not keep the region alive: afterwards the arrays stand still. poll() says POLLHUP then.
+ * Errors: ENOENT, EMFILE, ENFILE.
+ */
+struct kvoff_ctl_region_view {
+	__u32 size;
+	__u32 flags;
+	__u32 id;
+	__u32 fd_flags;
+};
+#define KVOFF_CTL_REGION_VIEW	_IOWR(KVOFF_IOC_TYPE, 0x47, struct kvoff_ctl_region_view)
+
+/* ------------------------------------------------------------------------------------------------
+ * Moves: as an ioctl on the control descriptor, or as IORING_OP_URING_CMD on it with cmd_op = KVOFF_CTL_MOVE and
+ * the address of the same structure in the first eight bytes of the command area (the rest zero).
+ * The lease is needed.
+ */
+
+/* Blocks in one command, at most. */
+#define KVOFF_MOVE_MAX		512
+
+/**
+ * struct kvoff_move_desc - one block to move
+ * @region:	region number
+ * @to:		tier number
+ * @flags:	KVOFF_MOVE_*
+ * @block:	block index
+ * @reason:	the policy's own code, kept in struct kvoff_state::reason when the block moves
+ * @reserved:	zero
+ */
+struct kvoff_move_desc {
+	__u32 region;
+	__u16 to;
+	__u16 flags;
+	__aligned_u64 block;
+	__u16 reason;
+	__u16 reserved[3];
+};
+
+/* Copy with the block stopped: for a block that writes have cancelled twice. Readers and writers wait for one copy. */
+#define KVOFF_MOVE_STOP		(1U << 0)
+
+/**
+ * struct kvoff_move_result - what became of it
+ * @error:	0, moved (or was there already: @from equals the target); else negative:
+ *		-ENOENT		no such region (any more), or no such tier
+ *		-ERANGE		no such block
+ *		-ENODATA	the block is empty
+ *		-EBUSY		something in the kernel has pinned it (direct I/O, a registered buffer)
+ *		-EAGAIN		a client holds a reference (acquire)
+ *		-ECANCELED	a write came during the copy; or the command was cancelled before this block's turn
+ *				(then @from is KVOFF_TIER_NONE)
+ *		-ENOSPC		the target has no free frame
+ *		-EHWPOISON	the source could not be read
+ *		-EINVAL		@flags or a reserved field
+ * @from:	the tier it was in, KVOFF_TIER_NONE if it was not looked at
+ * @reserved:	zero
+ */
+struct kvoff_move_result {
+	__s32 error;
+	__u16 from;
+	__u16 reserved;
+};
+
+/**
+ * struct kvoff_ctl_move - move blocks (KVOFF_CTL_MOVE)
+ * @size:	sizeof(struct kvoff_ctl_move)
+ * @flags:	zero
+ * @nr:		how many, 1 to KVOFF_MOVE_MAX
+ * @moved:	out (ioctl only): how many moved or were there already
+ * @descs:	address of struct kvoff_move_desc[@nr], read once, when the command is issued
+ * @results:	address of struct kvoff_move_result[@nr], written when the command ends
+ *
+ * Returns 0 (ioctl) or the number that moved (io_uring's res) whatever became of single blocks. A copy holds no lock that
+ * readers or writers need. When the ioctl is interrupted, blocks not yet begun are reported as -ECANCELED.
+ * Errors: EPERM, this descriptor does not hold the lease.
+ */
+struct kvoff_ctl_move {
+	__u32 size;
+	__u32 flags;
+	__u32 nr;
+	__u32 moved;
+	__aligned_u64 descs;
+	__aligned_u64 results;
+};
+#define KVOFF_CTL_MOVE		_IOWR(KVOFF_IOC_TYPE, 0x48, struct kvoff_ctl_move)
+
+#endif /* _UAPI_KVOFF_H */

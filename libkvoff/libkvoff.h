@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * libkvoff: memory for KV caches whose blocks move between fast memory and CXL under pointers that never change.
+ *
+ * Functions returning int give 0 (or a count) on success and a negative errno on failure; functions returning
+ * pointers give NULL and set errno. libkvoff_strerror() says in words what went wrong in the last failed call of this
+ * thread, and what to do. All functions may be called from any thread at once, except that libkvoff_close() must be
+ * the last call on a region. Nothing here aborts, prints, or installs signal handlers.
+ */
+#ifndef LIBKVOFF_H
+#define LIBKVOFF_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** struct libkvoff - a region this process is attached to; opaque */
+struct libkvoff;
+
+/**
+ * struct libkvoff_options - how to open a region; begin with LIBKVOFF_OPTIONS_INIT and change what you need
+ * @size:	sizeof(struct libkvoff_options); fields beyond it count as zero
+ * @flags:	LIBKVOFF_OPEN_*
+ * @tenant:	NULL for "default": the device node below /dev/kvoff
+ * @label:	a name for people, NULL for the program's
+ * @block_size:	bytes, a power of two from 64 KiB to 2 MiB; 0 for 2 MiB, or, where @unit_size is given, the largest
+ *		block size not above it (64 KiB at least)
+ * @length:	bytes of address space; 0 for 1 TiB. Costs nothing until used. Rounded up to whole blocks
+ * @unit_size:	bytes the server thinks in (one KV block of all layers, say); 0 if it has no such thing
+ * @commit_step: bytes by which the library commits and uncommits; 0 for 64 MiB or 1/16 of @length, whichever is less.
+ *		Rounded up to whole blocks
+ */
+struct libkvoff_options {
+	size_t size;
+	unsigned int flags;
+	const char *tenant;
+	const char *label;
+	size_t block_size;
+	uint64_t length;
+	uint64_t unit_size;
+	uint64_t commit_step;
+};
+#define LIBKVOFF_OPTIONS_INIT	{ .size = sizeof(struct libkvoff_options) }
+
+/* libkvoff_open(), libkvoff_attach(): the descriptor is kept over execve() */
+#define LIBKVOFF_OPEN_INHERIT	(1U << 0)
+/* libkvoff_attach(): map the data read-only; nothing can be allocated, touched or acquired through it */
+#define LIBKVOFF_OPEN_RDONLY	(1U << 1)
+
+/**
+ * libkvoff_open - make a region and attach to it
+ * @kv:		out: the region
+ * @opts:	options, NULL for the defaults
+ *
+ * Takes as long for 1 TiB as for 64 MiB: nothing is committed until it is allocated.
+ * With LIBKVOFF_FALLBACK=1 in the environment and no module, the region is plain anonymous memory: everything works
+ * and nothing moves (libkvoff_stats() says so).
+ * Errors: -ENODEV, the module is not loaded; -EACCES, no permission on the tenant's node; -ENOENT, no such tenant;
+ * -EINVAL, an option out of range; -ENOMEM, -EMFILE.
+ */
+int libkvoff_open(struct libkvoff **kv, const struct libkvoff_options *opts);
+
+/**
+ * libkvoff_attach - attach to a region that another process opened
+ * @kv:		out: the region
+ * @fd:		its libkvoff_fd() as it came from the other process (over a socket, by inheritance, by
+ *		/proc/PID/fd); stays the caller's
+ * @opts:	only @flags and @commit_step are used; NULL for the defaults
+ *
+ * The addresses differ from process to process; offsets (libkvoff_offset()) and indices are the same in all. Memory
+ * is allocated by one process, by convention the one that opened the region: the allocator's book is not shared,
+ * libkvoff_alloc() on an attached region fails with EPERM.
+ * Errors: -EBADF, -ENOTTY (not a region), -EACCES (more asked than the descriptor allows), -ENOMEM, -EMFILE.
+ */
+int libkvoff_attach(struct libkvoff **kv, int fd, const struct libkvoff_options *opts);
+
+/**
+ * libkvoff_close - detach; the region and all memory in it are gone when the last one has detached
+ * @kv:	the region, NULL does nothing
+ */
+void libkvoff_close(struct libkvoff *kv);
+
+/** libkvoff_fd - the region's descriptor, to be passed to another process; stays the library's */
+int libkvoff_fd(const struct libkvoff *kv);
+
+/** libkvoff_base - where the region's first byte is mapped in this process */
+void *libkvoff_base(const struct libkvoff *kv);
+
+/** libkvoff_block_size - bytes of a block */
+size_t libkvoff_block_size(const struct libkvoff *kv);
+
+/** libkvoff_offset - byte offset of @ptr in the region, or UINT64_MAX if it is not in it */
+uint64_t libkvoff_offset(const struct libkvoff *kv, const void *ptr);
+
+/** libkvoff_index - index of the block that holds @ptr, or UINT64_MAX if it is not in the region */
+uint64_t libkvoff_index(const struct libkvoff *kv, const void *ptr);
+
+/**
+ * libkvoff_alloc - memory with a stable address
+ * @kv:		the region
+ * @size:	bytes
+ *
+ * Sizes of a block and more start on a block; smaller ones do not straddle a block unless they must; at least 64-byte
+ * aligned. Contents are undefined (zero where the memory was never used). Recycled memory costs no system call.
+ * Errors: ENOMEM, the tiers or the region are full; EDQUOT, the tenant's quota; EPERM, an attached region; EINVAL, @size is 0.
+ */
+void *libkvoff_alloc(struct libkvoff *kv, size_t size);
+
+/** libkvoff_aligned_alloc - the same, aligned to @alignment: a power of two up to 1 GiB (EINVAL) */
+void *libkvoff_aligned_alloc(struct libkvoff *kv, size_t alignment, size_t size);
+
+/**
+ * libkvoff_free - give it back
+ * @kv:		the region
+ * @ptr:	from libkvoff_alloc() or _aligned_alloc(); NULL does nothing
+ *
+ * Whole blocks that became free are given back to the tiers in large steps.
+ * Errors: -EINVAL, not the start of a live allocation (nothing is changed).
+ */
+int libkvoff_free(struct libkvoff *kv, void *ptr);
+
+/** libkvoff_usable_size - bytes usable at @ptr (a live allocation), 0 if it is none */
+size_t libkvoff_usable_size(struct libkvoff *kv, const void *ptr);
+
+/*
+ * All of the following take block indices, @n of them, in any order, repetitions allowed. Errors: -ERANGE, an index
+ * outside the region (nothing was done); -EACCES on a read-only attachment. The _ptr forms name all blocks that the
+ * range touches; -ERANGE where it is not in the region, -EINVAL for a length of 0.
+ */
+
+/**
+ * libkvoff_acquire - these blocks stay where they are until libkvoff_release()
+ *
+ * All or none. References nest: a block moves again when each acquire was matched by a release, or the process
+ * has died. Does not wait for copies, and makes no system call unless a block is being flipped at this moment.
+ * Errors: -EOVERFLOW, 2^32 - 1 references of this process to a block; -EIO, a block is poisoned.
+ */
+int libkvoff_acquire(struct libkvoff *kv, const uint64_t *index, size_t n);
+int libkvoff_acquire_ptr(struct libkvoff *kv, const void *ptr, size_t len);
+
+/** libkvoff_release - end what libkvoff_acquire() began; -EINVAL where a block is not acquired (nothing was done) */
+int libkvoff_release(struct libkvoff *kv, const uint64_t *index, size_t n);
+int libkvoff_release_ptr(struct libkvoff *kv, const void *ptr, size_t len);
+
+/** libkvoff_touch - these blocks are being used; ends their prefetch and cold hints. A few nanoseconds a block */
+int libkvoff_touch(struct libkvoff *kv, const uint64_t *index, size_t n);
+int libkvoff_touch_ptr(struct libkvoff *kv, const void *ptr, size_t len);
+
+/** libkvoff_prefetch - these blocks will be used soon, in this order; a wish, no error if it is not met */
+int libkvoff_prefetch(struct libkvoff *kv, const uint64_t *index, size_t n);
+int libkvoff_prefetch_ptr(struct libkvoff *kv, const void *ptr, size_t len);
+
+/* What libkvoff_hint() can say; NORMAL takes all back */
+enum libkvoff_hint {
+	LIBKVOFF_HINT_NORMAL = 0,
+	LIBKVOFF_HINT_COLD,		/* the bytes matter, just not soon */
+	LIBKVOFF_HINT_SHARED,		/* a prefix that many requests share */
+	LIBKVOFF_HINT_DONE,		/* the session that used it has ended */
+};
+
+/** libkvoff_hint - say something about these blocks; -EINVAL for an unknown hint */
+int libkvoff_hint(struct libkvoff *kv, const uint64_t *index, size_t n, enum libkvoff_hint hint);
+int libkvoff_hint_ptr(struct libkvoff *kv, const void *ptr, size_t len, enum libkvoff_hint hint);
+
+/** libkvoff_discard - the bytes are dead: the range stays allocated and reads as zero. A pointer range must be whole
+ * blocks (-EINVAL) */
+int libkvoff_discard(struct libkvoff *kv, const uint64_t *index, size_t n);
+int libkvoff_discard_ptr(struct libkvoff *kv, void *ptr, size_t len);
+
+/**
+ * struct libkvoff_block - what libkvoff_query() tells of a block
+ * @tier:	tier number, -1 while the block has no memory
+ * @flags:	LIBKVOFF_BLOCK_*
+ * @generation:	changes whenever the block's frame changes; wraps at 2^16
+ * @touches:	libkvoff_touch() calls by all who are attached; wraps at 2^32
+ */
+struct libkvoff_block {
+	int tier;
+	unsigned int flags;
+	unsigned int generation;
+	unsigned int touches;
+};
+#define LIBKVOFF_BLOCK_MOVING	(1U << 0)	/* a move is under way */
+#define LIBKVOFF_BLOCK_ACQUIRED	(1U << 1)	/* this process holds a reference */
+
+/** libkvoff_query - where blocks are; @out has room for @n. No system call */
+int libkvoff_query(struct libkvoff *kv, const uint64_t *index, size_t n, struct libkvoff_block *out);
+/** libkvoff_query_ptr - the same of the one block that holds @ptr */
+int libkvoff_query_ptr(struct libkvoff *kv, const void *ptr, struct libkvoff_block *out);
+
+#define LIBKVOFF_MAX_TIERS	16
+
+/**
+ * struct libkvoff_stats - a region in figures
+ * @size:	in: sizeof(struct libkvoff_stats)
+ * @flags:	LIBKVOFF_STATS_*
+ * @length:	bytes of address space
+ * @committed:	bytes committed
+ * @used:	bytes that have memory
+ * @allocated:	bytes handed out by libkvoff_alloc() and not yet freed, as asked for (0 on an attached region)
+ * @nr_allocated: how many live allocations
+ * @nr_attached: attachments of all processes
+ * @region_id:	the kernel's number for the region
+ * @tier_used:	bytes in each tier
+ */
+struct libkvoff_stats {
+	size_t size;
+	unsigned int flags;
+	unsigned int region_id;
+	uint64_t length;
+	uint64_t committed;
+	uint64_t used;
+	uint64_t allocated;
+	uint64_t nr_allocated;
+	unsigned int nr_attached;
+	unsigned int reserved;
+	uint64_t tier_used[LIBKVOFF_MAX_TIERS];
+};
+#define LIBKVOFF_STATS_FALLBACK	(1U << 0)	/* plain memory: there is no module and LIBKVOFF_FALLBACK=1 is set */
+
+/** libkvoff_stats - fill @out; -ENODEV if the region is gone, -EINVAL for a bad @size */
+int libkvoff_stats(struct libkvoff *kv, struct libkvoff_stats *out);
+
+/**
+ * libkvoff_strerror - what went wrong, for people
+ * @err:	a negative errno that a function of this library returned, or errno after NULL
+ *
+ * Returns the message of the last failed call of this thread if it failed with @err, else a general text for @err. Valid
+ * until the thread's next call into the library.
+ */
+const char *libkvoff_strerror(int err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* LIBKVOFF_H */
