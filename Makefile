@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# kvoff: `make demo` and `make check` do everything on a bare machine; `make help` lists the rest.
+#
+# Programs go to $(B)/bin, libraries to $(B)/lib. B is build/ for this machine and build/trixie/ inside the Debian 13
+# root that tests/vm/prepare makes. A folder's build.mk names what it builds:
+#
+#	progs += NAME			a program: NAME-src its sources, NAME-pkg its pkg-config packages (the program is
+#					skipped with a message where one is missing), NAME-ldlibs, NAME-cflags
+#	tests-native += NAME		a program (also in progs) that `make check` runs on the machine itself (KTAP or exit status)
+#	tests-guest += NAME		a program (also in progs) that `make check` runs in the emulated machine
+#
+# A program whose sources need libkvoff says NAME-kvoff := y and is linked with the static library.
+
+B		?= build
+CC		?= cc
+PREFIX		?= /usr/local
+DESTDIR		?=
+SYSCONFDIR	?= /etc
+LIBDIR		?= $(PREFIX)/lib
+VERSION		:= 0.1.0
+
+CFLAGS		?= -O2 -g
+WARN		:= -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wvla -Wno-unused-parameter
+KVOFF_CFLAGS	:= -std=gnu11 -D_GNU_SOURCE -DKVOFF_VERSION='"$(VERSION)"' $(WARN) -fvisibility=hidden -I. -Ikmod/uapi -Ilibkvoff
+PKG_CONFIG	?= pkg-config
+
+progs		:=
+tests-native	:=
+tests-guest	:=
+
+.DEFAULT_GOAL	:= all
+-include $(sort $(wildcard */build.mk tests/*/build.mk))
+
+# have-pkg PROG: its packages are all there
+have-pkg	= $(if $($(1)-pkg),$(shell $(PKG_CONFIG) --exists $($(1)-pkg) 2>/dev/null && echo y),y)
+built		:= $(foreach p,$(progs),$(if $(call have-pkg,$(p)),$(p)))
+skipped		:= $(filter-out $(built),$(progs))
+
+objs		= $(patsubst %.c,$(B)/obj/%.o,$(1))
+
+define prog-rule
+$(B)/bin/$(1): $(call objs,$($(1)-src)) $(if $($(1)-kvoff),$(B)/lib/libkvoff.a) | $(B)/bin
+	$$(CC) $$(CFLAGS) $$(LDFLAGS) -pthread -o $$@ $$(filter %.o %.a,$$^) $$($(1)-ldlibs) $(if $($(1)-pkg),$$(shell $$(PKG_CONFIG) --libs $($(1)-pkg)))
+$(call objs,$($(1)-src)): EXTRA_CFLAGS += $($(1)-cflags) $(if $($(1)-pkg),$(shell $(PKG_CONFIG) --cflags $($(1)-pkg) 2>/dev/null))
+endef
+$(foreach p,$(built),$(eval $(call prog-rule,$(p))))
+
+$(B)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(KVOFF_CFLAGS) $(EXTRA_CFLAGS) -pthread -MMD -MP -c -o $@ $<
+$(B)/bin $(B)/lib:
+	@mkdir -p $@
+
+-include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
+
+skip-note	= not built here for want of libraries: $(skipped). make vm-build builds them in the Debian 13 root
+
+.PHONY: all progs
+all: progs
+	$(if $(skipped),@echo "$(skip-note)")
+progs: $(addprefix $(B)/bin/,$(built)) $(extra-all)
