@@ -25,16 +25,14 @@ static uint64_t first_word(uint64_t id, uint64_t seed)
 	return mix(mix(id + STRIDE) ^ (seed + 1) * STRIDE);
 }
 
-static words progression(uint64_t x)
-{
-	return (words){ x, x + STRIDE, x + 2 * STRIDE, x + 3 * STRIDE };
-}
+/* A macro, as vectors passed by value have another ABI with every instruction set. */
+#define PROGRESSION(x)	{ (x), (x) + STRIDE, (x) + 2 * STRIDE, (x) + 3 * STRIDE }
 
 void content_fill(void *p, size_t len, uint64_t id, uint64_t seed)
 {
 	const words step = (words){ 0 } + 8 * STRIDE;
 	uint64_t x = first_word(id, seed);
-	words a = progression(x), b = progression(x + 4 * STRIDE);
+	words a = PROGRESSION(x), b = PROGRESSION(x + 4 * STRIDE);
 	words *w = p;
 	size_t i;
 
@@ -73,7 +71,7 @@ bool content_check(const void *p, size_t len, uint64_t id, uint64_t seed, struct
 {
 	const words step = (words){ 0 } + 8 * STRIDE;
 	uint64_t x = first_word(id, seed);
-	words a = progression(x), b = progression(x + 4 * STRIDE), bad = { 0 };
+	words a = PROGRESSION(x), b = PROGRESSION(x + 4 * STRIDE), bad = { 0 };
 	const words *w = p;
 	size_t i;
 
