@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The estimate of how soon a block will be used: learning it (heat_see), forgetting it (heat_age), turning it into
+ * keys that can be compared (heat_rank).
+ */
+#include <math.h>
+#include <string.h>
+
+#include "heat.h"
+
+/* No difference of times may come near to the wrap: a block idle for longer counts as idle for this long. */
+#define IDLE_MAX	(1u << 30)
+
+/*
+ * Before anything was learned: a block is expected to be used again within about as long as it has been idle, and
+ * the more so the more often it was. The guess weighs as much as this many uses seen.
+ */
+#define PRIOR_USES	4.0
+
+#define HINTS		(HEAT_PREFETCH | HEAT_COLD | HEAT_DONE | HEAT_SHARED)
+
+static unsigned int octave_of(uint32_t idle)
+{
+	return heat_idle_step(idle) / HEAT_STEPS;
+}
+
+unsigned int heat_see(struct heat *h, struct heat_rates *rates, const struct heat_look *look, uint32_t now, uint32_t since)
+{
+	unsigned int saw = 0, count, octave;
+	uint32_t idle;
+
+	if (!(look->flags & HEAT_PRESENT)) {
+		if (h->flags & HEAT_PRESENT) {
+			/* a move in flight keeps its mark until it has ended */
+			unsigned int keep = h->flags & HEAT_IN_FLIGHT;
+
+			memset(h, 0, sizeof(*h));
+			h->flags = keep;
+			return HEAT_SAW_END;
+		}
+		return 0;
+	}
+	if (!(h->flags & HEAT_PRESENT)) {
+		h->flags = (h->flags & HEAT_IN_FLIGHT) | look->flags;
+		h->touches = look->touches;
+		h->samples = look->samples;
+		h->refaults = look->refaults;
+		h->tier = look->tier;
+		h->uses = 0;
+		h->refused = 0;
+		h->used = now;
+		h->placed = now;
+		h->hinted = now;
+		return HEAT_SAW_BIRTH;
+	}
+
+	if (look->tier != h->tier) {
+		h->tier = look->tier;
+		h->placed = now;
+		h->flags &= ~(HEAT_FRESH | HEAT_PROMOTED);
+		saw |= HEAT_SAW_MOVE;
+	}
+
+	idle = now - h->used;
+	if (idle > IDLE_MAX) {
+		idle = IDLE_MAX;
+		h->used = now - idle;
+	}
+	if (now - h->placed > IDLE_MAX)
+		h->placed = now - IDLE_MAX;
+	if (now - h->hinted > IDLE_MAX)
+		h->hinted = now - IDLE_MAX;
+
+	count = heat_count_class(h->uses);
+	octave = octave_of(idle);
+	rates->exposure[count][octave] += (double)since / HEAT_SEC;
+	if (look->touches != h->touches || look->refaults != h->refaults) {
+		saw |= HEAT_SAW_USE;
+		if (h->flags & HEAT_PROMOTED)
+			saw |= HEAT_SAW_REREAD;
+		h->flags &= ~HEAT_PROMOTED;
+		h->flags |= HEAT_FRESH;
+		if (idle >= HEAT_EPISODE) {
+			rates->uses[count][octave] += 1;
+			if (h->uses < UINT8_MAX)
+				h->uses++;
+		}
+		h->used = now;
+	}
+	h->touches = look->touches;
+	h->samples = look->samples;
+	h->refaults = look->refaults;
+
+	if ((look->flags & HEAT_PREFETCH) && !(h->flags & HEAT_PREFETCH))
+		h->hinted = now;
+	h->flags = (h->flags & ~HINTS) | (look->flags & HINTS);
+	return saw;
+}
+
+void heat_age(struct heat_rates *rates, uint32_t now, uint32_t half_life)
+{
+	if (now - rates->aged < half_life)
+		return;
+	rates->aged = now;
+	for (unsigned int c = 0; c < HEAT_COUNTS; c++) {
+		for (unsigned int o = 0; o < HEAT_OCTAVES; o++) {
+			rates->uses[c][o] /= 2;
+			rates->exposure[c][o] /= 2;
+		}
+	}
+}
+
+/* Uses a second at the middle of an octave. */
+static double rate_of(const struct heat_rates *rates, unsigned int count, unsigned int octave)
+{
+	static const double weight[HEAT_COUNTS] = { 0.25, 1, 2, 3, 5, 8 };
+	double idle = 1.5 * (1u << octave) / HEAT_SEC;
+	double guess = weight[count] / (4 * (idle + 10));
+
+	return (rates->uses[count][octave] + PRIOR_USES) / (rates->exposure[count][octave] + PRIOR_USES / guess);
+}
+
+/*
+ * Uses a second over the stretch of time ahead that looks best. The rate of this moment alone would send away a block
+ * just before the time when such blocks usually come back (after the pause that a session makes).
+ */
+static double index_of(const double *rate, unsigned int octave)
+{
+	double alive = 1, uses = 0, time = 0, best = 0;
+
+	for (unsigned int o = octave; o < HEAT_OCTAVES; o++) {
+		double span = (1u << o) * (o == octave ? 0.5 : 1.0) / HEAT_SEC;
+		double survive = exp(-rate[o] * span);
+
+		uses += alive * (1 - survive);
+		time += alive * (1 - survive) / rate[o];
+		alive *= survive;
+		if (uses / time > best)
+			best = uses / time;
+	}
+	return best;
+}
+
+static unsigned int key_of(double log2_rate)
+{
+	double key = (log2_rate + 36) * HEAT_KEY_OCTAVE;
+
+	return key < HEAT_KEY_MIN ? HEAT_KEY_MIN : key > HEAT_KEY_MAX ? HEAT_KEY_MAX : (unsigned int)key;
+}
+
+void heat_rank(const struct heat_rates *rates, struct heat_keys *keys)
+{
+	for (unsigned int c = 0; c < HEAT_COUNTS; c++) {
+		double rate[HEAT_OCTAVES], index[HEAT_OCTAVES];
+
+		for (unsigned int o = 0; o < HEAT_OCTAVES; o++)
+			rate[o] = rate_of(rates, c, o);
+		for (unsigned int o = 0; o < HEAT_OCTAVES; o++)
+			index[o] = log2(index_of(rate, o));
+		for (unsigned int s = 0; s < HEAT_IDLE_STEPS; s++) {
+			/* between the middles of two octaves, so that order within an octave is by idle time too */
+			double at = ((double)s + 0.5) / HEAT_STEPS - 0.5;
+			unsigned int o = at < 0 ? 0 : (unsigned int)at;
+			unsigned int next = o + 1 < HEAT_OCTAVES ? o + 1 : o;
+			double part = at < 0 ? 0 : at - o;
+
+			keys->key[c][s] = (uint16_t)key_of(index[o] * (1 - part) + index[next] * part);
+		}
+	}
+}
+
+void heat_rank_lru(struct heat_keys *keys)
+{
+	for (unsigned int c = 0; c < HEAT_COUNTS; c++)
+		for (unsigned int s = 0; s < HEAT_IDLE_STEPS; s++)
+			keys->key[c][s] = (uint16_t)(HEAT_KEY_MIN + (HEAT_IDLE_STEPS - s) * 4);
+}
