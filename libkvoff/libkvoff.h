@@ -17,6 +17,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /** struct libkvoff - a region this process is attached to; opaque */
 struct libkvoff;
@@ -57,8 +58,8 @@ struct libkvoff_options {
  * @opts:	options, NULL for the defaults
  *
  * Takes as long for 1 TiB as for 64 MiB: nothing is committed until it is allocated.
- * With LIBKVOFF_FALLBACK=1 in the environment and no module, the region is plain anonymous memory: everything works
- * and nothing moves (libkvoff_stats() says so).
+ * With LIBKVOFF_FALLBACK=1 in the environment and no module, the region is plain memory: everything works and
+ * nothing moves (libkvoff_stats() says so).
  * Errors: -ENODEV, the module is not loaded; -EACCES, no permission on the tenant's node; -ENOENT, no such tenant;
  * -EINVAL, an option out of range; -ENOMEM, -EMFILE.
  */
@@ -104,8 +105,9 @@ uint64_t libkvoff_index(const struct libkvoff *kv, const void *ptr);
  * @kv:		the region
  * @size:	bytes
  *
- * Sizes of a block and more start on a block; smaller ones do not straddle a block unless they must; at least 64-byte
- * aligned. Contents are undefined (zero where the memory was never used). Recycled memory costs no system call.
+ * At least 64-byte aligned; to 4 KiB, if @size is a multiple of that or 64 KiB and more. Where it leaves no more than
+ * 1/16 unused, larger sizes than a block start on one, and smaller ones do not straddle one unless they must; all
+ * others are packed, and what is left unused between them goes to requests that fit. Contents are undefined (zero where the memory was never used). Recycled memory costs no system call.
  * Errors: ENOMEM, the tiers or the region are full; EDQUOT, the tenant's quota; EPERM, an attached region; EINVAL, @size is 0.
  */
 void *libkvoff_alloc(struct libkvoff *kv, size_t size);
@@ -137,7 +139,7 @@ size_t libkvoff_usable_size(struct libkvoff *kv, const void *ptr);
  *
  * All or none. References nest: a block moves again when each acquire was matched by a release, or the process
  * has died. Does not wait for copies, and makes no system call unless a block is being flipped at this moment.
- * Errors: -EOVERFLOW, 2^32 - 1 references of this process to a block; -EIO, a block is poisoned.
+ * Errors: -EOVERFLOW, 2^31 - 1 references of this process to a block; -EIO, a block is poisoned.
  */
 int libkvoff_acquire(struct libkvoff *kv, const uint64_t *index, size_t n);
 int libkvoff_acquire_ptr(struct libkvoff *kv, const void *ptr, size_t len);
@@ -146,7 +148,8 @@ int libkvoff_acquire_ptr(struct libkvoff *kv, const void *ptr, size_t len);
 int libkvoff_release(struct libkvoff *kv, const uint64_t *index, size_t n);
 int libkvoff_release_ptr(struct libkvoff *kv, const void *ptr, size_t len);
 
-/** libkvoff_touch - these blocks are being used; ends their prefetch and cold hints. A few nanoseconds a block */
+/** libkvoff_touch - these blocks are being used; ends their prefetch, cold and done hints. A few nanoseconds a
+ * block */
 int libkvoff_touch(struct libkvoff *kv, const uint64_t *index, size_t n);
 int libkvoff_touch_ptr(struct libkvoff *kv, const void *ptr, size_t len);
 
@@ -176,7 +179,7 @@ int libkvoff_discard_ptr(struct libkvoff *kv, void *ptr, size_t len);
  * @tier:	tier number, -1 while the block has no memory
  * @flags:	LIBKVOFF_BLOCK_*
  * @generation:	changes whenever the block's frame changes; wraps at 2^16
- * @touches:	libkvoff_touch() calls by all who are attached; wraps at 2^32
+ * @touches:	libkvoff_touch() calls by all who are attached; wraps at 2^32; 0 on a read-only attachment
  */
 struct libkvoff_block {
 	int tier;
@@ -234,6 +237,7 @@ int libkvoff_stats(struct libkvoff *kv, struct libkvoff_stats *out);
  */
 const char *libkvoff_strerror(int err);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

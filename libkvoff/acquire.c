@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * References: "this block stays where it is", by the rule in kvoff.h. All the kernel asks of an entry is whether it
+ * is zero; the rest of its bits are ours:
+ *
+ *	bits 0-30	references of this process
+ *	bit 31		ENDING: a release took the last of them and has not finished with its other blocks
+ *
+ * Thus a release that finds one of its blocks not acquired can put back what it took, and none of them was ever free to move.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "blocks.h"
+
+#define ENDING	 (UINT32_C(1) << 31)
+#define REFS_MAX (ENDING - 1)
+
+/* A reference more, unless that overflows. */
+static bool take(uint32_t *refs)
+{
+	uint32_t old = __atomic_load_n(refs, __ATOMIC_RELAXED);
+
+	do {
+		if ((old & REFS_MAX) == REFS_MAX)
+			return false;
+	} while (!__atomic_compare_exchange_n(refs, &old, old + 1, true, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED));
+	return true;
+}
+
+/* One less, of which there is one. What was read and written under the reference comes before. */
+static void drop(uint32_t *refs)
+{
+	__atomic_fetch_sub(refs, 1, __ATOMIC_RELEASE);
+}
+
+/* After a reference was taken and the fence: true if the block stays. */
+static bool stays(struct libkvoff *kv, uint64_t block)
+{
+	return !(__atomic_load_n(&kv->state[block].location, __ATOMIC_ACQUIRE) & KVOFF_STATE_MOVING);
+}
+
+/* The block was being flipped: steps back until that is over, and tries again. 0 with a reference, -errno without. */
+static int take_again(struct libkvoff *kv, uint64_t block)
+{
+	uint32_t *refs = &kv->refs[block];
+	int ret;
+
+	do {
+		drop(refs);
+		ret = kv->backend->settle(kv, block);
+		if (ret < 0)
+			return lkv_fail(-ret, "kvoff: %s: acquire: waiting for the move of block %" PRIu64 " failed: %s",
+					kv->name, block, strerrordesc_np(-ret));
+		if (!take(refs))
+			return lkv_fail(EOVERFLOW, "kvoff: %s: acquire: block %" PRIu64 " has %" PRIu32
+					" references of this process: no more fit", kv->name, block, REFS_MAX);
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	} while (!stays(kv, block));
+	return 0;
+}
+
+static int acquire(struct libkvoff *kv, const struct lkv_blocks *blocks)
+{
+	size_t taken, i;
+	int ret;
+
+	for (taken = 0; taken < blocks->n; taken++)
+		if (!take(&kv->refs[lkv_block(blocks, taken)])) {
+			ret = lkv_fail(EOVERFLOW,
+				       "kvoff: %s: acquire: block %" PRIu64 " has %" PRIu32
+				       " references of this process: no more fit, nothing was done",
+				       kv->name, lkv_block(blocks, taken), REFS_MAX);
+			goto err_drop;
+		}
+	/* one fence for all: each was counted before it, and is looked at behind it */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	for (i = 0; i < blocks->n; i++) {
+		if (stays(kv, lkv_block(blocks, i)))
+			continue;
+		ret = take_again(kv, lkv_block(blocks, i));
+		if (ret)
+			goto err_drop_others;
+	}
+	return 0;
+
+err_drop_others:
+	while (taken-- > 0)
+		if (taken != i)
+			drop(&kv->refs[lkv_block(blocks, taken)]);
+	return ret;
+err_drop:
+	while (taken-- > 0)
+		drop(&kv->refs[lkv_block(blocks, taken)]);
+	return ret;
+}
+
+int libkvoff_acquire(struct libkvoff *kv, const uint64_t *index, size_t n)
+{
+	struct lkv_blocks blocks;
+	int ret = lkv_blocks_index(kv, "acquire", false, index, n, &blocks);
+
+	return ret ? ret : acquire(kv, &blocks);
+}
+
+int libkvoff_acquire_ptr(struct libkvoff *kv, const void *ptr, size_t len)
+{
+	struct lkv_blocks blocks;
+	int ret = lkv_blocks_range(kv, "acquire", false, ptr, len, &blocks);
+
+	return ret ? ret : acquire(kv, &blocks);
+}
+
+/* Takes a reference of the caller's away, but leaves the entry other than zero. False if there is none. */
+static bool begin_end(uint32_t *refs)
+{
+	uint32_t old = __atomic_load_n(refs, __ATOMIC_RELAXED), new;
+
+	do {
+		if (!(old & REFS_MAX))
+			return false;
+		new = old == 1 ? ENDING : old - 1;
+	} while (!__atomic_compare_exchange_n(refs, &old, new, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+	return true;
+}
+
+static void undo_end(uint32_t *refs)
+{
+	uint32_t old = __atomic_load_n(refs, __ATOMIC_RELAXED);
+
+	while (!__atomic_compare_exchange_n(refs, &old, (old & REFS_MAX) + 1, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+}
+
+static void end(uint32_t *refs)
+{
+	if (__atomic_load_n(refs, __ATOMIC_RELAXED) & ENDING)
+		__atomic_fetch_and(refs, ~ENDING, __ATOMIC_RELEASE);
+}
+
+static int release(struct libkvoff *kv, const struct lkv_blocks *blocks)
+{
+	size_t i, bad;
+
+	for (i = 0; i < blocks->n; i++)
+		if (!begin_end(&kv->refs[lkv_block(blocks, i)]))
+			goto err_undo;
+	for (i = 0; i < blocks->n; i++)
+		end(&kv->refs[lkv_block(blocks, i)]);
+	return 0;
+
+err_undo:
+	bad = i;
+	while (i-- > 0)
+		undo_end(&kv->refs[lkv_block(blocks, i)]);
+	return lkv_fail(EINVAL,
+			"kvoff: %s: release: block %" PRIu64 " (entry %zu of %zu) is not acquired so often by this process: "
+			"nothing was done",
+			kv->name, lkv_block(blocks, bad), bad, blocks->n);
+}
+
+int libkvoff_release(struct libkvoff *kv, const uint64_t *index, size_t n)
+{
+	struct lkv_blocks blocks;
+	int ret = lkv_blocks_index(kv, "release", false, index, n, &blocks);
+
+	return ret ? ret : release(kv, &blocks);
+}
+
+int libkvoff_release_ptr(struct libkvoff *kv, const void *ptr, size_t len)
+{
+	struct lkv_blocks blocks;
+	int ret = lkv_blocks_range(kv, "release", false, ptr, len, &blocks);
+
+	return ret ? ret : release(kv, &blocks);
+}

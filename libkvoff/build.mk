@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+
+libkvoff-src	:= $(addprefix libkvoff/,acquire.c bitmap.c blocks.c commit.c device.c error.c fallback.c heap.c region.c \
+		   space.c stats.c)
+libkvoff-objs	:= $(patsubst %.c,$(B)/obj/%.o,$(libkvoff-src))
+# what programs are linked with; changes when a program built with the old one could not run with the new one
+libkvoff-soname	:= libkvoff.so.0
+libkvoff-so	:= $(B)/lib/libkvoff.so.$(VERSION)
+
+extra-all	+= $(B)/lib/libkvoff.a $(B)/lib/libkvoff.so $(B)/lib/libkvoff.pc
+
+$(libkvoff-objs): EXTRA_CFLAGS += -fPIC
+
+$(B)/lib/libkvoff.a: $(libkvoff-objs) | $(B)/lib
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(libkvoff-so): $(libkvoff-objs) libkvoff/libkvoff.map | $(B)/lib
+	$(CC) $(CFLAGS) $(LDFLAGS) -shared -pthread -Wl,-soname,$(libkvoff-soname) \
+		-Wl,--version-script=libkvoff/libkvoff.map -Wl,-z,defs -o $@ $(libkvoff-objs)
+
+$(B)/lib/libkvoff.so: $(libkvoff-so)
+	ln -sf $(notdir $<) $(B)/lib/$(libkvoff-soname)
+	ln -sf $(libkvoff-soname) $@
+
+$(B)/lib/libkvoff.pc: libkvoff/libkvoff.pc.in libkvoff/build.mk | $(B)/lib
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' $< >$@
+
+progs			+= kvoff-example
+kvoff-example-src	:= libkvoff/example.c
+kvoff-example-kvoff	:= y
+
+.PHONY: install-libkvoff
+install-libkvoff: $(B)/lib/libkvoff.a $(B)/lib/libkvoff.so $(B)/lib/libkvoff.pc
+	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/include
+	install -d $(DESTDIR)$(PREFIX)/share/man/man3 $(DESTDIR)$(PREFIX)/share/man/man7
+	install -m 644 $(B)/lib/libkvoff.a $(DESTDIR)$(LIBDIR)
+	install -m 755 $(libkvoff-so) $(DESTDIR)$(LIBDIR)
+	ln -sf $(notdir $(libkvoff-so)) $(DESTDIR)$(LIBDIR)/$(libkvoff-soname)
+	ln -sf $(libkvoff-soname) $(DESTDIR)$(LIBDIR)/libkvoff.so
+	install -m 644 libkvoff/libkvoff.h $(DESTDIR)$(PREFIX)/include
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' \
+		libkvoff/libkvoff.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/libkvoff.pc
+	install -m 644 libkvoff/man/*.3 $(DESTDIR)$(PREFIX)/share/man/man3
+	install -m 644 libkvoff/man/*.7 $(DESTDIR)$(PREFIX)/share/man/man7

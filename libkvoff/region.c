@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Opening, attaching, closing; where things are. Only address space is set up here, so that its size costs no time. */
+#include <ctype.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "heap.h"
+#include "region.h"
+
+#define DEFAULT_LENGTH	    (UINT64_C(1) << 40)
+#define DEFAULT_COMMIT_STEP (UINT64_C(64) << 20)
+
+void *lkv_pages(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+bool lkv_fallback_wanted(void)
+{
+	const char *value = secure_getenv("LIBKVOFF_FALLBACK");
+
+	return value && !strcmp(value, "1");
+}
+
+void lkv_set_size(struct libkvoff *kv, uint32_t id, const char *label, uint32_t block_size, uint64_t length)
+{
+	kv->block_shift = (unsigned int)__builtin_ctz(block_size);
+	kv->length = length;
+	kv->nr_blocks = length >> kv->block_shift;
+	snprintf(kv->name, sizeof(kv->name), "region %u (%.*s)", id, KVOFF_NAME_LEN, label);
+}
+
+int lkv_map_data(struct libkvoff *kv, uint64_t offset)
+{
+	int prot = kv->rdonly ? PROT_READ : PROT_READ | PROT_WRITE;
+	size_t room = kv->length + LKV_BASE_ALIGN;
+	char size[LKV_SIZE_LEN];
+	char *hole, *base;
+	int err;
+
+	/* take more address space than needed, map into its aligned part, give the rest back */
+	hole = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (hole == MAP_FAILED)
+		return lkv_fail(errno,
+				"kvoff: %s: no %s of address space (%m): ask for a smaller length, or raise ulimit -v",
+				kv->name, lkv_size(size, kv->length));
+	base = (char *)(((uintptr_t)hole + LKV_BASE_ALIGN - 1) & ~((uintptr_t)LKV_BASE_ALIGN - 1));
+	if (mmap(base, kv->length, prot, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, kv->fd, (off_t)offset) == MAP_FAILED) {
+		err = errno;
+		munmap(hole, room);
+		return lkv_fail(err, "kvoff: %s: mapping its %s failed: %s", kv->name, lkv_size(size, kv->length),
+				strerrordesc_np(err));
+	}
+	if (base > hole)
+		munmap(hole, (size_t)(base - hole));
+	munmap(base + kv->length, (size_t)(hole + room - (base + kv->length)));
+	kv->base = base;
+	return 0;
+}
+
+void *lkv_map_array(struct libkvoff *kv, const char *what, uint64_t bytes, int prot, uint64_t offset)
+{
+	void *p = mmap(NULL, bytes, prot, MAP_SHARED | MAP_NORESERVE, kv->fd, (off_t)offset);
+	char size[LKV_SIZE_LEN];
+
+	if (p != MAP_FAILED)
+		return p;
+	lkv_fail(errno, "kvoff: %s: mapping the %s array (%s) failed: %m", kv->name, what, lkv_size(size, bytes));
+	return NULL;
+}
+
+/* The rule for names in kvoff.h. */
+static bool name_ok(const char *name)
+{
+	size_t i;
+
+	for (i = 0; name[i]; i++)
+		if (i + 1 >= KVOFF_NAME_LEN || (!isalnum((unsigned char)name[i]) && !strchr("-_.", name[i])))
+			return false;
+	return name[0] != '.';
+}
+
+/* Copies what the caller's version of the structure has; the rest is zero. */
+static int copy_options(struct libkvoff_options *to, const struct libkvoff_options *from)
+{
+	const unsigned char *bytes = (const unsigned char *)from;
+	size_t i;
+
+	memset(to, 0, sizeof(*to));
+	if (!from)
+		return 0;
+	if (from->size < offsetof(struct libkvoff_options, tenant))
+		return lkv_fail(EINVAL,
+				"kvoff: options: size is %zu, less than any version of struct libkvoff_options: begin "
+				"with LIBKVOFF_OPTIONS_INIT",
+				from->size);
+	for (i = sizeof(*to); i < from->size; i++)
+		if (bytes[i])
+			return lkv_fail(E2BIG,
+					"kvoff: options: byte %zu is set and this library (version %s) knows only %zu "
+					"bytes: the program wants a newer libkvoff",
+					i, KVOFF_VERSION, sizeof(*to));
+	memcpy(to, from, from->size < sizeof(*to) ? from->size : sizeof(*to));
+	return 0;
+}
+
+static int check_label(struct lkv_create *create, const char *label)
+{
+	size_t i;
+
+	if (label) {
+		if (!name_ok(label))
+			return lkv_fail(EINVAL,
+					"kvoff: options: label \"%.40s\" is not a name of up to %d letters, digits, "
+					"'-', '_' and '.' that does not start with '.'",
+					label, KVOFF_NAME_LEN - 1);
+		strcpy(create->label, label);
+		return 0;
+	}
+	snprintf(create->label, sizeof(create->label), "%s", program_invocation_short_name);
+	for (i = 0; create->label[i]; i++)
+		if (!isalnum((unsigned char)create->label[i]) && (i == 0 || !strchr("-_.", create->label[i])))
+			create->label[i] = '-';
+	return 0;
+}
+
+static int check_sizes(struct lkv_create *create, const struct libkvoff_options *o)
+{
+	uint64_t length = o->length ? o->length : DEFAULT_LENGTH;
+	size_t block = o->block_size;
+	char size[LKV_SIZE_LEN];
+
+	if (!block) {
+		block = KVOFF_BLOCK_SIZE_MAX;
+		while (o->unit_size && block > o->unit_size && block > KVOFF_BLOCK_SIZE_MIN)
+			block >>= 1;
+	}
+	if (block & (block - 1) || block < KVOFF_BLOCK_SIZE_MIN || block > KVOFF_BLOCK_SIZE_MAX)
+		return lkv_fail(EINVAL,
+				"kvoff: options: block_size %zu is not a power of two from 65536 (64 KiB) to 2097152 "
+				"(2 MiB); 0 lets the library choose",
+				o->block_size);
+	if (length > KVOFF_REGION_SIZE_MAX)
+		return lkv_fail(EINVAL, "kvoff: options: length %" PRIu64 " is more than 64 TiB, a region's largest",
+				o->length);
+	length = (length + block - 1) & ~((uint64_t)block - 1);
+	if (o->unit_size > length)
+		return lkv_fail(EINVAL,
+				"kvoff: options: unit_size %" PRIu64
+				" is more than the region's length (%s): make the region longer",
+				o->unit_size, lkv_size(size, length));
+	create->block_size = (uint32_t)block;
+	create->length = length;
+	create->unit_size = o->unit_size;
+	return 0;
+}
+
+static int check_create(struct lkv_create *create, const struct libkvoff_options *o)
+{
+	int ret;
+
+	if (o->flags & ~LIBKVOFF_OPEN_INHERIT)
+		return lkv_fail(EINVAL, "kvoff: options: flags %#x for libkvoff_open(), which knows LIBKVOFF_OPEN_INHERIT only",
+				o->flags);
+	create->cloexec = o->flags & LIBKVOFF_OPEN_INHERIT ? 0 : O_CLOEXEC;
+	create->tenant = o->tenant ? o->tenant : "default";
+	if (!create->tenant[0] || !name_ok(create->tenant) || !strcmp(create->tenant, "control"))
+		return lkv_fail(EINVAL,
+				"kvoff: options: tenant \"%.40s\" cannot be one: up to %d letters, digits, '-', '_' and "
+				"'.', not starting with '.', and not \"control\"",
+				create->tenant, KVOFF_NAME_LEN - 1);
+	ret = check_label(create, o->label);
+	return ret ? ret : check_sizes(create, o);
+}
+
+static void set_commit_step(struct libkvoff *kv, uint64_t step)
+{
+	uint64_t block = UINT64_C(1) << kv->block_shift;
+
+	if (!step)
+		step = kv->length / 16 < DEFAULT_COMMIT_STEP ? kv->length / 16 : DEFAULT_COMMIT_STEP;
+	if (step > kv->length)
+		step = kv->length;
+	step = (step + block - 1) & ~(block - 1);
+	kv->commit_step = step ? step : block;
+}
+
+static struct libkvoff *new_region(void)
+{
+	struct libkvoff *kv = lkv_pages(sizeof(*kv));
+
+	if (!kv) {
+		lkv_fail(ENOMEM, "kvoff: no memory for a region's bookkeeping");
+		return NULL;
+	}
+	kv->fd = -1;
+	kv->pid = getpid();
+	return kv;
+}
+
+int libkvoff_open(struct libkvoff **out, const struct libkvoff_options *opts)
+{
+	struct lkv_create create = { 0 };
+	struct libkvoff_options o;
+	struct libkvoff *kv;
+	int ret;
+
+	if (!out)
+		return lkv_fail(EINVAL, "kvoff: libkvoff_open(): no place for the region (NULL)");
+	*out = NULL;
+	ret = copy_options(&o, opts);
+	if (!ret)
+		ret = check_create(&create, &o);
+	if (ret)
+		return ret;
+	kv = new_region();
+	if (!kv)
+		return -ENOMEM;
+	ret = lkv_device_create(kv, &create);
+	if (ret == -ENODEV && lkv_fallback_wanted())
+		ret = lkv_fallback_create(kv, &create);
+	if (ret)
+		goto err_region;
+	set_commit_step(kv, o.commit_step);
+	ret = lkv_heap_create(kv);
+	if (ret)
+		goto err_region;
+	*out = kv;
+	return 0;
+
+err_region:
+	libkvoff_close(kv);
+	return ret;
+}
+
+int libkvoff_attach(struct libkvoff **out, int fd, const struct libkvoff_options *opts)
+{
+	struct libkvoff_options o;
+	struct libkvoff *kv;
+	int ret, cloexec;
+
+	if (!out)
+		return lkv_fail(EINVAL, "kvoff: libkvoff_attach(): no place for the region (NULL)");
+	*out = NULL;
+	ret = copy_options(&o, opts);
+	if (ret)
+		return ret;
+	if (o.flags & ~(LIBKVOFF_OPEN_INHERIT | LIBKVOFF_OPEN_RDONLY))
+		return lkv_fail(EINVAL, "kvoff: options: unknown flags %#x for libkvoff_attach()", o.flags);
+	kv = new_region();
+	if (!kv)
+		return -ENOMEM;
+	kv->rdonly = o.flags & LIBKVOFF_OPEN_RDONLY;
+	cloexec = o.flags & LIBKVOFF_OPEN_INHERIT ? 0 : O_CLOEXEC;
+	ret = lkv_device_attach(kv, fd, cloexec);
+	if (ret == -ENOTTY)
+		ret = lkv_fallback_attach(kv, fd, cloexec);
+	if (ret) {
+		libkvoff_close(kv);
+		return ret;
+	}
+	set_commit_step(kv, o.commit_step);
+	*out = kv;
+	return 0;
+}
+
+static void unmap(const void *p, uint64_t bytes)
+{
+	if (p)
+		munmap((void *)p, bytes);
+}
+
+void libkvoff_close(struct libkvoff *kv)
+{
+	if (!kv)
+		return;
+	lkv_heap_destroy(kv);
+	/* a forked child has none of these mappings, and may have others in their place */
+	if (kv->pid == getpid()) {
+		if (kv->backend && kv->backend->detach)
+			kv->backend->detach(kv);
+		unmap(kv->refs, lkv_array_bytes(kv->nr_blocks, sizeof(*kv->refs)));
+		unmap(kv->hint, lkv_array_bytes(kv->nr_blocks, sizeof(*kv->hint)));
+		unmap(kv->state, lkv_array_bytes(kv->nr_blocks, sizeof(*kv->state)));
+		unmap(kv->base, kv->length);
+	}
+	if (kv->fd >= 0)
+		close(kv->fd);
+	munmap(kv, sizeof(*kv));
+}
+
+int libkvoff_fd(const struct libkvoff *kv)
+{
+	return kv->fd;
+}
+
+void *libkvoff_base(const struct libkvoff *kv)
+{
+	return kv->base;
+}
+
+size_t libkvoff_block_size(const struct libkvoff *kv)
+{
+	return (size_t)1 << kv->block_shift;
+}
+
+uint64_t libkvoff_offset(const struct libkvoff *kv, const void *ptr)
+{
+	uint64_t offset = (uintptr_t)ptr - (uintptr_t)kv->base;
+
+	return offset < kv->length ? offset : UINT64_MAX;
+}
+
+uint64_t libkvoff_index(const struct libkvoff *kv, const void *ptr)
+{
+	uint64_t offset = libkvoff_offset(kv, ptr);
+
+	return offset == UINT64_MAX ? UINT64_MAX : offset >> kv->block_shift;
+}
