@@ -1,7 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 
-progs += $(if $(wildcard libkvoff/build.mk),kvoff-replay)
+progs += kvoff-replay kvoffctl
 kvoff-replay-src := $(addprefix tools/,replay.c serve.c report.c index.c placement.c content.c wait.c trace.c tiers.c \
 	sysfs.c json.c size.c)
 kvoff-replay-kvoff := y
 kvoff-replay-ldlibs := -lm
+
+kvoffctl-src := $(addprefix tools/,ctl.c control.c daemon_report.c show.c watch.c tier_set.c doctor.c doctor_module.c \
+	doctor_cxl.c doctor_tiers.c doctor_daemon.c tiers.c sysfs.c json.c json_read.c size.c)
+kvoffctl-ldlibs := -lm
+
+.PHONY: install-tools
+install-tools: $(B)/bin/kvoffctl $(B)/bin/kvoff-replay
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 \
+		$(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 755 $(B)/bin/kvoffctl $(DESTDIR)$(PREFIX)/sbin/
+	install -m 755 $(B)/bin/kvoff-replay $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 tools/kvoff-replay.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m 644 tools/kvoffctl.8 $(DESTDIR)$(PREFIX)/share/man/man8/
