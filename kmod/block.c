@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Block records: how they come into being, their lock, and their end. What happens to a block in between is in fault.c and
+ * move.c.
+ */
+#include <linux/lockdep.h>
+#include <linux/pagemap.h>
+#include <linux/slab.h>
+
+#include "compat.h"
+#include "kvoff.h"
+
+/* A bit lock is invisible to lockdep; this stands for all of them. No two are ever held at once. */
+#ifdef CONFIG_LOCKDEP
+static struct lockdep_map kvoff_block_dep = STATIC_LOCKDEP_MAP_INIT("kvoff_block", &kvoff_block_dep);
+#endif
+
+void kvoff_block_lock(struct kvoff_block *b)
+{
+	might_sleep();
+	lock_map_acquire(&kvoff_block_dep);
+	wait_on_bit_lock(&b->flags, KVOFF_B_LOCK, TASK_UNINTERRUPTIBLE);
+}
+
+void kvoff_block_unlock(struct kvoff_block *b)
+{
+	lock_map_release(&kvoff_block_dep);
+	clear_bit_unlock(KVOFF_B_LOCK, &b->flags);
+	/* pairs with the waiter's look at the bit after it has queued itself */
+	smp_mb__after_atomic();
+	wake_up_bit(&b->flags, KVOFF_B_LOCK);
+}
+
+/* Lock a block that no mover reads. A copy in progress is waited for: it is one block long. */
+void kvoff_block_lock_idle(struct kvoff_block *b)
+{
+	kvoff_block_lock(b);
+	while (test_bit(KVOFF_B_COPYING, &b->flags)) {
+		kvoff_block_unlock(b);
+		wait_on_bit(&b->flags, KVOFF_B_COPYING, TASK_UNINTERRUPTIBLE);
+		kvoff_block_lock(b);
+	}
+}
+
+/* A mover is done reading the block's frame. */
+void kvoff_block_settled(struct kvoff_block *b)
+{
+	clear_bit_unlock(KVOFF_B_COPYING, &b->flags);
+	/* as in kvoff_block_unlock() */
+	smp_mb__after_atomic();
+	wake_up_bit(&b->flags, KVOFF_B_COPYING);
+}
+
+/**
+ * kvoff_chunk - the chunk that holds a block's record
+ * @region:	the region
+ * @block:	index, inside the region
+ * @create:	make it if there is none; memory is charged to the caller
+ *
+ * NULL if there is none and @create is false, or for want of memory. Chunks live as long as the region's structure.
+ */
+struct kvoff_chunk *kvoff_chunk(struct kvoff_region *region, u64 block, bool create)
+{
+	unsigned long nr = block / KVOFF_CHUNK_BLOCKS;
+	struct kvoff_chunk *chunk = xa_load(&region->chunks, nr);
+
+	if (chunk || !create)
+		return chunk;
+	mutex_lock(&region->chunk_mutex);
+	chunk = xa_load(&region->chunks, nr);
+	if (chunk)
+		goto out;
+	chunk = kvzalloc(sizeof(*chunk), GFP_KERNEL_ACCOUNT);
+	if (!chunk)
+		goto out;
+	chunk->state = kvoff_shared_state(region->shared, nr);
+	if (!chunk->state || xa_err(xa_store(&region->chunks, nr, chunk, GFP_KERNEL_ACCOUNT))) {
+		kvfree(chunk);
+		chunk = NULL;
+	}
+out:
+	mutex_unlock(&region->chunk_mutex);
+	return chunk;
+}
+
+/**
+ * kvoff_block_publish - tell the state array where a block is
+ * @chunk:	holds its record
+ * @block:	its index
+ * @extra:	KVOFF_STATE_MOVING, KVOFF_STATE_COPYING
+ *
+ * Called with the block locked; it is the only writer.
+ */
+void kvoff_block_publish(struct kvoff_chunk *chunk, u64 block, u32 extra)
+{
+	struct kvoff_block *b = kvoff_chunk_block(chunk, block);
+	u64 location = (u64)b->gen << 16 | extra;
+
+	if (b->frame)
+		location |= (u64)b->tier << 8 | KVOFF_STATE_PRESENT;
+	else
+		location |= (u64)KVOFF_TIER_NONE << 8;
+	/* the block's bytes are in place before anybody is told */
+	smp_store_release(&kvoff_chunk_state(chunk, block)->location, location);
+}
+
+/* Take blocks out of every page table. Next use faults. */
+void kvoff_block_unmap(struct kvoff_region *region, u64 block, u64 nr)
+{
+	loff_t size = kvoff_region_bs(region);
+
+	unmap_mapping_range(region->shared->mapping, block * size, nr * size, 0);
+}
+
+/* Take the frame out of a block, which is locked and idle. */
+static struct folio *kvoff_block_strip(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block)
+{
+	struct kvoff_block *b = kvoff_chunk_block(chunk, block);
+	struct folio *folio = b->frame;
+
+	WRITE_ONCE(b->frame, NULL);
+	b->gen++;
+	clear_bit(KVOFF_B_SAMPLED, &b->flags);
+	kvoff_block_publish(chunk, block, 0);
+	atomic64_dec(&region->tier_used[b->tier]);
+	spin_lock(&region->account_lock);
+	region->used--;
+	spin_unlock(&region->account_lock);
+	return folio;
+}
+
+/*
+ * kvoff_block_discard - free a block's frame; where it is pinned, zero it in place
+ *
+ * Returns 1 if a frame was freed.
+ */
+int kvoff_block_discard(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block)
+{
+	struct kvoff_block *b = kvoff_chunk_block(chunk, block);
+	struct folio *folio;
+	u32 tier;
+
+	kvoff_block_lock_idle(b);
+	folio = b->frame;
+	if (!folio) {
+		kvoff_block_unlock(b);
+		return 0;
+	}
+	tier = b->tier;
+	folio_lock(folio);
+	kvoff_block_unmap(region, block, 1);
+	if (!folio_ref_freeze(folio, 1)) {
+		kvoff_frame_zero(folio);
+		folio_unlock(folio);
+		kvoff_block_unlock(b);
+		return 0;
+	}
+	kvoff_block_strip(region, chunk, block);
+	folio_ref_unfreeze(folio, 1);
+	folio_unlock(folio);
+	kvoff_block_unlock(b);
+	kvoff_frame_put(folio, region->index, tier);
+	return 1;
+}
+
+/* The region ends: nothing maps it any more, but drivers may have pages of it pinned. */
+void kvoff_block_teardown(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block)
+{
+	struct kvoff_block *b = kvoff_chunk_block(chunk, block);
+	struct folio *folio = NULL;
+	u32 tier = 0;
+
+	kvoff_block_lock_idle(b);
+	if (b->frame) {
+		tier = b->tier;
+		folio = kvoff_block_strip(region, chunk, block);
+	}
+	kvoff_block_unlock(b);
+	if (folio)
+		kvoff_frame_put(folio, region->index, tier);
+}

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The commit account: for each block size, how many frames the pools of all tiers answer for, and how many have been
+ * promised. A commit is a counter, not memory; what it promises is that first touch will find a frame.
+ */
+#include <linux/sched/signal.h>
+
+#include "kvoff.h"
+
+DEFINE_SPINLOCK(kvoff_commit_lock);
+
+static struct {
+	u64 backing;
+	u64 committed;
+} kvoff_account[KVOFF_NR_BLOCK_SIZES];
+
+/* Grow pools by at least so much at a time, so that a stream of small commits does not wait each time. */
+#define KVOFF_GROW_BYTES	(16UL << 20)
+
+static bool kvoff_commit_try(unsigned int index, u64 nr)
+{
+	bool ok = false;
+
+	spin_lock(&kvoff_commit_lock);
+	if (kvoff_account[index].committed + nr <= kvoff_account[index].backing) {
+		kvoff_account[index].committed += nr;
+		ok = true;
+	}
+	spin_unlock(&kvoff_commit_lock);
+	return ok;
+}
+
+/* Frames that could be promised still, without new ones. */
+static u64 kvoff_commit_room(unsigned int index)
+{
+	u64 room = 0;
+
+	spin_lock(&kvoff_commit_lock);
+	if (kvoff_account[index].backing > kvoff_account[index].committed)
+		room = kvoff_account[index].backing - kvoff_account[index].committed;
+	spin_unlock(&kvoff_commit_lock);
+	return room;
+}
+
+/**
+ * kvoff_commit_rebase - change what one pool answers for
+ * @index:	block size index
+ * @backing:	the pool's present contribution; updated
+ * @want:	its new contribution
+ * @refuse:	fail rather than leave promises without frames
+ */
+int kvoff_commit_rebase(unsigned int index, unsigned long *backing, unsigned long want, bool refuse)
+{
+	int ret = 0;
+
+	spin_lock(&kvoff_commit_lock);
+	if (refuse && want < *backing &&
+	    kvoff_account[index].backing - *backing + want < kvoff_account[index].committed) {
+		ret = -EBUSY;
+	} else {
+		kvoff_account[index].backing += want;
+		kvoff_account[index].backing -= *backing;
+		*backing = want;
+	}
+	spin_unlock(&kvoff_commit_lock);
+	return ret;
+}
+
+static u64 kvoff_tier_unassigned(struct kvoff_tier *tier)
+{
+	u64 assigned = 0;
+	unsigned int i;
+
+	lockdep_assert_held(&kvoff_tier_mutex);
+	for (i = 0; i < KVOFF_NR_BLOCK_SIZES; i++)
+		assigned += (u64)READ_ONCE(tier->pools[i].target) * kvoff_size_of(i);
+	return tier->capacity > assigned ? tier->capacity - assigned : 0;
+}
+
+/*
+ * Give capacity that no pool has to pools of this size, fastest tier first, until they can answer for @need frames
+ * more. Returns how many frames were asked for.
+ */
+static u64 kvoff_commit_grow(unsigned int index, u64 need)
+{
+	size_t size = kvoff_size_of(index);
+	struct kvoff_tier_set *set;
+	u64 asked = 0;
+	unsigned int i;
+
+	mutex_lock(&kvoff_tier_mutex);
+	set = rcu_dereference_protected(kvoff_tiers, lockdep_is_held(&kvoff_tier_mutex));
+	for (i = 0; i < set->nr && need; i++) {
+		struct kvoff_tier *tier = set->by_rank[i];
+		struct kvoff_pool *pool = &tier->pools[index];
+		u64 room = div_u64(kvoff_tier_unassigned(tier), size);
+		/* the reserve takes its share of what is added, and at least one frame of a new pool */
+		u64 add = need + div_u64(need * 2 * kvoff_reserve_percent, 100) + 2;
+
+		add = min(max_t(u64, add, KVOFF_GROW_BYTES / size), room);
+		if (!add || kvoff_pool_set_target(pool, READ_ONCE(pool->target) + add))
+			continue;
+		kvoff_tier_kick(tier);
+		asked += add;
+		need -= min(need, add);
+	}
+	mutex_unlock(&kvoff_tier_mutex);
+	return asked;
+}
+
+/* Wait until every pool of this size has what it can get; -EINTR when the task is dying. */
+static int kvoff_commit_wait(unsigned int index)
+{
+	unsigned int id;
+
+	for (id = 0; id < KVOFF_MAX_TIERS; id++) {
+		struct kvoff_tier_set *set;
+		struct kvoff_tier *tier;
+		int ret;
+
+		rcu_read_lock();
+		set = rcu_dereference(kvoff_tiers);
+		tier = set->by_id[id];
+		if (tier && !kobject_get_unless_zero(&tier->kobj))
+			tier = NULL;
+		rcu_read_unlock();
+		if (!tier)
+			continue;
+		ret = wait_event_killable(tier->settled, kvoff_pool_settled(&tier->pools[index]));
+		kobject_put(&tier->kobj);
+		if (ret)
+			return -EINTR;
+	}
+	return 0;
+}
+
+/* Frames that commits could still make the tiers take from their nodes. */
+static u64 kvoff_commit_growable(unsigned int index)
+{
+	struct kvoff_tier_set *set;
+	u64 frames = 0;
+	unsigned int i;
+
+	mutex_lock(&kvoff_tier_mutex);
+	set = rcu_dereference_protected(kvoff_tiers, lockdep_is_held(&kvoff_tier_mutex));
+	for (i = 0; i < set->nr; i++)
+		if (!READ_ONCE(set->by_rank[i]->pools[index].short_of))
+			frames += div_u64(kvoff_tier_unassigned(set->by_rank[i]), kvoff_size_of(index));
+	mutex_unlock(&kvoff_tier_mutex);
+	return frames;
+}
+
+/**
+ * kvoff_commit - promise frames
+ * @index:	block size index
+ * @nr:		how many
+ * @available:	out: how many more could be promised; set when the call fails too
+ *
+ * Constant time while the pools have enough; otherwise lets them grow, and waits for that.
+ */
+int kvoff_commit(unsigned int index, u64 nr, u64 *available)
+{
+	int ret;
+
+	for (;;) {
+		u64 room, asked;
+
+		if (kvoff_commit_try(index, nr)) {
+			ret = 0;
+			break;
+		}
+		/* a target may not have been reached yet: that comes first, for it needs no more capacity */
+		ret = kvoff_commit_wait(index);
+		if (ret)
+			break;
+		room = kvoff_commit_room(index);
+		if (room >= nr)
+			continue;
+		if (nr - room > kvoff_commit_growable(index)) {
+			ret = -ENOMEM;
+			break;
+		}
+		asked = kvoff_commit_grow(index, nr - room);
+		if (!asked) {
+			ret = -ENOMEM;
+			break;
+		}
+		ret = kvoff_commit_wait(index);
+		if (ret)
+			break;
+	}
+	if (ret == -ENOMEM)
+		kvoff_count(KVOFF_COMMIT_REFUSED, 1);
+	*available = kvoff_commit_room(index) + kvoff_commit_growable(index);
+	return ret;
+}
+
+void kvoff_uncommit(unsigned int index, u64 nr)
+{
+	spin_lock(&kvoff_commit_lock);
+	WARN_ON_ONCE(kvoff_account[index].committed < nr);
+	kvoff_account[index].committed -= nr;
+	spin_unlock(&kvoff_commit_lock);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What differs between the kernels kvoff builds for: 6.12 and 7.x. Nothing else in this directory looks at the
+ * kernel's version.
+ */
+#ifndef KVOFF_COMPAT_H
+#define KVOFF_COMPAT_H
+
+#include <linux/io_uring/cmd.h>
+#include <linux/mm.h>
+#include <linux/version.h>
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 0, 0)
+
+static inline void kvoff_uring_done(struct io_uring_cmd *cmd, int ret, unsigned int issue_flags)
+{
+	io_uring_cmd_done(cmd, ret, issue_flags);
+}
+
+static inline u64 kvoff_uring_arg(const struct io_uring_cmd *cmd, unsigned int word)
+{
+	return READ_ONCE(io_uring_sqe_cmd(cmd->sqe, u64)[word]);
+}
+
+/* A task-work function @name that calls @fn(cmd, issue_flags, dead); dead: the submitter is gone, touch no memory of it */
+#define KVOFF_DEFINE_URING_TW(name, fn)							\
+static void name(struct io_tw_req req, io_tw_token_t tw)				\
+{											\
+	fn(io_uring_cmd_from_tw(req), IO_URING_CMD_TASK_WORK_ISSUE_FLAGS, tw.cancel);	\
+}
+
+#else
+
+static inline void kvoff_uring_done(struct io_uring_cmd *cmd, int ret, unsigned int issue_flags)
+{
+	io_uring_cmd_done(cmd, ret, 0, issue_flags);
+}
+
+static inline u64 kvoff_uring_arg(const struct io_uring_cmd *cmd, unsigned int word)
+{
+	return READ_ONCE(((const u64 *)io_uring_sqe_cmd(cmd->sqe))[word]);
+}
+
+#define KVOFF_DEFINE_URING_TW(name, fn)							\
+static void name(struct io_uring_cmd *cmd, unsigned int issue_flags)			\
+{											\
+	fn(cmd, issue_flags, issue_flags & IO_URING_F_TASK_DEAD);			\
+}
+
+#endif
+
+static inline void kvoff_set_folio_index(struct folio *folio, pgoff_t index)
+{
+	folio->index = index;
+}
+
+#endif /* KVOFF_COMPAT_H */

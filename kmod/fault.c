@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Faults on a region's data. The frame is returned locked: while it is being mapped the mover, which locks it before it unmaps,
+ * waits. The first write to an armed block comes through page_mkwrite.
+ */
+#include <linux/pagemap.h>
+
+#include "compat.h"
+#include "kvoff.h"
+#include "trace.h"
+
+/* How long a first touch waits for a frame that the account says must exist but that a move holds at the moment. */
+#define KVOFF_FRAME_PATIENCE	(10 * HZ)
+
+static bool kvoff_region_charge(struct kvoff_region *region)
+{
+	bool ok;
+
+	spin_lock(&region->account_lock);
+	ok = region->used < region->committed;
+	if (ok)
+		region->used++;
+	spin_unlock(&region->account_lock);
+	return ok;
+}
+
+static void kvoff_region_uncharge(struct kvoff_region *region)
+{
+	spin_lock(&region->account_lock);
+	region->used--;
+	spin_unlock(&region->account_lock);
+}
+
+static void kvoff_region_raise_high(struct kvoff_region *region, u64 high)
+{
+	s64 old = atomic64_read(&region->high);
+
+	while (old < high && !atomic64_try_cmpxchg(&region->high, &old, high))
+		;
+}
+
+/* Give an empty block its first frame. Called with the block locked. */
+static vm_fault_t kvoff_first_touch(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block)
+{
+	struct kvoff_block *b = kvoff_chunk_block(chunk, block);
+	struct folio *folio;
+	bool zeroed;
+	u32 tier;
+
+	if (!kvoff_region_charge(region))
+		return VM_FAULT_SIGBUS;
+	folio = kvoff_frame_first(region->index, &tier, &zeroed);
+	if (!folio)
+		wait_event_timeout(kvoff_frame_wait,
+				   (folio = kvoff_frame_first(region->index, &tier, &zeroed)) != NULL,
+				   KVOFF_FRAME_PATIENCE);
+	if (!folio) {
+		kvoff_region_uncharge(region);
+		kvoff_count(KVOFF_COMMIT_BROKEN, 1);
+		return VM_FAULT_SIGBUS;
+	}
+	if (!zeroed) {
+		kvoff_frame_zero(folio);
+		kvoff_count(KVOFF_FIRST_TOUCH_ZEROED, 1);
+	}
+	kvoff_set_folio_index(folio, block << kvoff_order_of(region->index));
+	folio->mapping = region->shared->mapping;
+	b->tier = tier;
+	b->gen++;
+	WRITE_ONCE(b->frame, folio);
+	atomic64_inc(&region->tier_used[tier]);
+	kvoff_region_raise_high(region, block + 1);
+	kvoff_block_publish(chunk, block, 0);
+	kvoff_count(KVOFF_FIRST_TOUCHES, 1);
+	return 0;
+}
+
+static vm_fault_t kvoff_fault(struct vm_fault *vmf)
+{
+	struct kvoff_attach *attach = vmf->vma->vm_file->private_data;
+	struct kvoff_region *region = attach->region;
+	unsigned int order = kvoff_order_of(region->index);
+	u64 block = vmf->pgoff >> order;
+	struct kvoff_chunk *chunk;
+	struct kvoff_block *b;
+	struct folio *folio;
+	bool first = false;
+
+	if (block >= region->nr_blocks)
+		return VM_FAULT_SIGBUS;
+	chunk = kvoff_chunk(region, block, true);
+	if (!chunk)
+		return VM_FAULT_OOM;
+	kvoff_count(KVOFF_FAULTS, 1);
+
+	b = kvoff_chunk_block(chunk, block);
+	kvoff_block_lock(b);
+	if (!b->frame) {
+		vm_fault_t ret = kvoff_first_touch(region, chunk, block);
+
+		if (ret) {
+			kvoff_block_unlock(b);
+			return ret;
+		}
+		first = true;
+	} else if (test_and_clear_bit(KVOFF_B_SAMPLED, &b->flags)) {
+		struct kvoff_state *state = kvoff_chunk_state(chunk, block);
+
+		WRITE_ONCE(state->refaults, state->refaults + 1);
+		kvoff_count(KVOFF_REFAULTS, 1);
+	}
+	folio = b->frame;
+	folio_get(folio);
+	folio_lock(folio);
+	trace_kvoff_fault(region->id, block, b->tier, vmf->flags & FAULT_FLAG_WRITE, first);
+	kvoff_block_unlock(b);
+
+	vmf->page = folio_page(folio, vmf->pgoff & ((1UL << order) - 1));
+	return VM_FAULT_LOCKED;
+}
+
+static vm_fault_t kvoff_page_mkwrite(struct vm_fault *vmf)
+{
+	struct kvoff_attach *attach = vmf->vma->vm_file->private_data;
+	struct kvoff_region *region = attach->region;
+	u64 block = vmf->pgoff >> kvoff_order_of(region->index);
+	struct folio *folio = page_folio(vmf->page);
+	struct kvoff_chunk *chunk = kvoff_chunk(region, block, false);
+	struct kvoff_block *b;
+
+	if (WARN_ON_ONCE(!chunk))
+		return VM_FAULT_SIGBUS;
+	b = kvoff_chunk_block(chunk, block);
+	kvoff_block_lock(b);
+	if (folio != b->frame) {
+		/* moved between the fault and here: fault again */
+		kvoff_block_unlock(b);
+		return VM_FAULT_NOPAGE;
+	}
+	set_bit(KVOFF_B_WRITTEN, &b->flags);
+	/* the lock keeps a mover from arming the block between this and the page's being mapped for writing */
+	folio_lock(folio);
+	kvoff_block_unlock(b);
+	kvoff_count(KVOFF_WRITE_FAULTS, 1);
+	kvoff_hook(mkwrite);
+	return VM_FAULT_LOCKED;
+}
+
+/* Nothing to map around a fault; being there keeps faults under the VMA's own lock. */
+static vm_fault_t kvoff_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end)
+{
+	return 0;
+}
+
+const struct vm_operations_struct kvoff_data_vmops = {
+	.fault		= kvoff_fault,
+	.map_pages	= kvoff_map_pages,
+	.page_mkwrite	= kvoff_page_mkwrite,
+};

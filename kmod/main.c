@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * kvoff: loading and unloading.
+ */
+#include <linux/cdev.h>
+#include <linux/init.h>
+#include <linux/module.h>
+
+#include "kvoff.h"
+
+#define CREATE_TRACE_POINTS
+#include "trace.h"
+
+/* control, and the default tenant */
+#define KVOFF_NR_DEVICES	2
+
+static dev_t kvoff_devt;
+static struct cdev kvoff_control_cdev;
+static struct cdev kvoff_tenant_cdev;
+
+#ifdef KVOFF_TEST_HOOKS
+/* Delays in milliseconds at the places where races were found, for the tests that look for them. */
+unsigned int kvoff_hook_mkwrite_ms, kvoff_hook_copy_ms, kvoff_hook_flip_ms;
+module_param_named(hook_mkwrite_ms, kvoff_hook_mkwrite_ms, uint, 0600);
+module_param_named(hook_copy_ms, kvoff_hook_copy_ms, uint, 0600);
+module_param_named(hook_flip_ms, kvoff_hook_flip_ms, uint, 0600);
+#endif
+
+static int __init kvoff_cdevs_init(void)
+{
+	int ret;
+
+	cdev_init(&kvoff_control_cdev, &kvoff_control_fops);
+	kvoff_control_cdev.owner = THIS_MODULE;
+	ret = cdev_add(&kvoff_control_cdev, kvoff_devt, 1);
+	if (ret)
+		return ret;
+	cdev_init(&kvoff_tenant_cdev, &kvoff_tenant_fops);
+	kvoff_tenant_cdev.owner = THIS_MODULE;
+	ret = cdev_add(&kvoff_tenant_cdev, kvoff_devt + 1, 1);
+	if (ret)
+		cdev_del(&kvoff_control_cdev);
+	return ret;
+}
+
+static void kvoff_cdevs_exit(void)
+{
+	cdev_del(&kvoff_tenant_cdev);
+	cdev_del(&kvoff_control_cdev);
+}
+
+static int __init kvoff_init(void)
+{
+	int ret;
+
+	ret = kvoff_tiers_init();
+	if (ret)
+		return ret;
+	ret = kvoff_batch_init();
+	if (ret)
+		goto err_tiers;
+	ret = alloc_chrdev_region(&kvoff_devt, 0, KVOFF_NR_DEVICES, "kvoff");
+	if (ret)
+		goto err_batch;
+	ret = kvoff_sysfs_init(kvoff_devt);
+	if (ret)
+		goto err_chrdev;
+	ret = kvoff_cdevs_init();
+	if (ret)
+		goto err_sysfs;
+	kvoff_sample_restart();
+	return 0;
+
+err_sysfs:
+	kvoff_sysfs_exit();
+err_chrdev:
+	unregister_chrdev_region(kvoff_devt, KVOFF_NR_DEVICES);
+err_batch:
+	kvoff_batch_exit();
+err_tiers:
+	kvoff_tiers_exit();
+	return ret;
+}
+
+static void __exit kvoff_exit(void)
+{
+	kvoff_sample_exit();
+	kvoff_cdevs_exit();
+	kvoff_batch_exit();
+	kvoff_tiers_exit();
+	kvoff_sysfs_exit();
+	unregister_chrdev_region(kvoff_devt, KVOFF_NR_DEVICES);
+	/* regions end by kfree_rcu() and tiers by kobject release: none of that code may be gone when they do */
+	rcu_barrier();
+}
+
+module_init(kvoff_init);
+module_exit(kvoff_exit);
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("Tiered memory for LLM KV caches: blocks move, names stay");

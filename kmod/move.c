@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Moving one block. Who moves what and when is decided elsewhere; how copies are queued is in batch.c.
+ *
+ *	arm	lock block, lock frame, clear "written", unmap, see that nobody else holds the frame, unlock both
+ *	copy	readers refault on the old frame, read-only, and go on
+ *	flip	lock block, set MOVING, look for references, lock frame, unmap, see that no write came and that nobody else holds the
+ *		frame, put the new frame in its place
+ *
+ * Arming without the frame lock would miss a write fault that has passed page_mkwrite but not mapped its page yet; without the
+ * freeze it would miss a write pin taken before. Either loses a write.
+ */
+#include <linux/pagemap.h>
+
+#include "compat.h"
+#include "kvoff.h"
+#include "trace.h"
+
+/**
+ * struct kvoff_move - a move in progress
+ * @region:	of the block
+ * @chunk:	holds its record
+ * @b:		its record
+ * @block:	its index
+ * @from:	where it is
+ * @to:		where it goes
+ * @reason:	the policy's code
+ * @target:	the frame it goes to
+ */
+struct kvoff_move {
+	struct kvoff_region *region;
+	struct kvoff_chunk *chunk;
+	struct kvoff_block *b;
+	u64 block;
+	u32 from;
+	u32 to;
+	u16 reason;
+	struct folio *target;
+};
+
+/*
+ * Announce that the block's place is about to change, and see whether any client has counted itself in. Called with the block
+ * locked. Pairs with the client's count, fence, look at MOVING.
+ */
+static bool kvoff_move_announce(struct kvoff_move *m)
+{
+	kvoff_block_publish(m->chunk, m->block, KVOFF_STATE_MOVING);
+	smp_mb();
+	return !kvoff_region_referenced(m->region, m->block);
+}
+
+/* Put the target in the place of the frozen, unmapped, locked old frame. */
+static void kvoff_move_replace(struct kvoff_move *m, struct folio *old)
+{
+	kvoff_set_folio_index(m->target, m->block << kvoff_order_of(m->region->index));
+	m->target->mapping = m->region->shared->mapping;
+	WRITE_ONCE(m->b->frame, m->target);
+	m->b->tier = m->to;
+	m->b->gen++;
+	WRITE_ONCE(kvoff_chunk_state(m->chunk, m->block)->reason, m->reason);
+	atomic64_dec(&m->region->tier_used[m->from]);
+	atomic64_inc(&m->region->tier_used[m->to]);
+	old->mapping = NULL;
+	folio_ref_unfreeze(old, 1);
+	m->target = old;
+}
+
+static int kvoff_move_arm(struct kvoff_move *m)
+{
+	struct folio *folio = m->b->frame;
+	int ret = 0;
+
+	if (kvoff_region_referenced(m->region, m->block))
+		return -EAGAIN;
+	folio_lock(folio);
+	clear_bit(KVOFF_B_WRITTEN, &m->b->flags);
+	kvoff_block_unmap(m->region, m->block, 1);
+	if (folio_ref_freeze(folio, 1))
+		folio_ref_unfreeze(folio, 1);
+	else
+		ret = -EBUSY;
+	folio_unlock(folio);
+	return ret;
+}
+
+static int kvoff_move_flip(struct kvoff_move *m)
+{
+	struct folio *folio = m->b->frame;
+	int ret = -EAGAIN;
+
+	if (!kvoff_move_announce(m))
+		goto out;
+	kvoff_hook(flip);
+	folio_lock(folio);
+	kvoff_block_unmap(m->region, m->block, 1);
+	if (test_bit(KVOFF_B_WRITTEN, &m->b->flags)) {
+		ret = -ECANCELED;
+	} else if (!folio_ref_freeze(folio, 1)) {
+		ret = -EBUSY;
+	} else {
+		kvoff_move_replace(m, folio);
+		ret = 0;
+	}
+	folio_unlock(folio);
+out:
+	kvoff_block_publish(m->chunk, m->block, 0);
+	return ret;
+}
+
+/* The block stands still for the length of the copy: faults wait for the block lock, pins fail on the frozen count. */
+static int kvoff_move_stopped(struct kvoff_move *m)
+{
+	struct folio *folio = m->b->frame;
+	int ret = -EAGAIN;
+
+	if (!kvoff_move_announce(m))
+		goto out;
+	folio_lock(folio);
+	kvoff_block_unmap(m->region, m->block, 1);
+	if (!folio_ref_freeze(folio, 1)) {
+		ret = -EBUSY;
+	} else if (folio_mc_copy(m->target, folio)) {
+		folio_ref_unfreeze(folio, 1);
+		ret = -EHWPOISON;
+	} else {
+		kvoff_move_replace(m, folio);
+		ret = 0;
+	}
+	folio_unlock(folio);
+out:
+	kvoff_block_publish(m->chunk, m->block, 0);
+	return ret;
+}
+
+/* Called with the block locked; returns with it locked. */
+static int kvoff_move_live(struct kvoff_move *m)
+{
+	int ret = kvoff_move_arm(m);
+	int copied;
+
+	if (ret)
+		return ret;
+	set_bit(KVOFF_B_COPYING, &m->b->flags);
+	kvoff_block_publish(m->chunk, m->block, KVOFF_STATE_COPYING);
+	kvoff_block_unlock(m->b);
+
+	/* whoever would take the frame away waits for KVOFF_B_COPYING */
+	copied = folio_mc_copy(m->target, m->b->frame);
+	kvoff_hook(copy);
+
+	kvoff_block_lock(m->b);
+	kvoff_block_settled(m->b);
+	if (copied) {
+		kvoff_block_publish(m->chunk, m->block, 0);
+		return -EHWPOISON;
+	}
+	return kvoff_move_flip(m);
+}
+
+static void kvoff_move_count(int ret, size_t bytes)
+{
+	switch (ret) {
+	case 0:
+		kvoff_count(KVOFF_MOVES, 1);
+		kvoff_count(KVOFF_MOVED_BYTES, bytes);
+		break;
+	case -EBUSY:
+		kvoff_count(KVOFF_MOVES_BUSY, 1);
+		break;
+	case -EAGAIN:
+		kvoff_count(KVOFF_MOVES_ACQUIRED, 1);
+		break;
+	case -ECANCELED:
+		kvoff_count(KVOFF_MOVES_WRITTEN, 1);
+		break;
+	case -ENOSPC:
+		kvoff_count(KVOFF_MOVES_NO_FRAME, 1);
+		break;
+	case -EHWPOISON:
+		kvoff_count(KVOFF_MOVES_POISONED, 1);
+		break;
+	default:
+		kvoff_count(KVOFF_MOVES_INVALID, 1);
+	}
+}
+
+/**
+ * kvoff_move_block - move one block
+ * @region:	held by the caller
+ * @desc:	which block, whereto
+ * @from:	out: the tier it was in
+ *
+ * Returns what struct kvoff_move_result::error documents.
+ */
+int kvoff_move_block(struct kvoff_region *region, const struct kvoff_move_desc *desc, u16 *from)
+{
+	struct kvoff_move m = {
+		.region	= region,
+		.block	= desc->block,
+		.to	= desc->to,
+		.reason	= desc->reason,
+	};
+	int ret;
+
+	*from = KVOFF_TIER_NONE;
+	ret = -EINVAL;
+	if (desc->flags & ~KVOFF_MOVE_STOP || desc->reserved[0] || desc->reserved[1] || desc->reserved[2])
+		goto out_count;
+	ret = -ENOENT;
+	if (!kvoff_tier_exists(desc->to))
+		goto out_count;
+	ret = -ERANGE;
+	if (desc->block >= region->nr_blocks)
+		goto out_count;
+	ret = -ENODATA;
+	m.chunk = kvoff_chunk(region, desc->block, false);
+	if (!m.chunk)
+		goto out_count;
+	m.b = kvoff_chunk_block(m.chunk, desc->block);
+
+	kvoff_block_lock(m.b);
+	if (READ_ONCE(region->dying)) {
+		ret = -ENOENT;
+		goto out_unlock;
+	}
+	if (!m.b->frame)
+		goto out_unlock;
+	m.from = m.b->tier;
+	*from = m.from;
+	if (m.from == m.to) {
+		kvoff_block_unlock(m.b);
+		return 0;
+	}
+	/* the same block in two batches: one mover at a time */
+	ret = -EBUSY;
+	if (test_bit(KVOFF_B_COPYING, &m.b->flags))
+		goto out_unlock;
+	ret = -ENOSPC;
+	m.target = kvoff_frame_target(region->index, m.to);
+	if (!m.target)
+		goto out_unlock;
+	trace_kvoff_move_start(region->id, m.block, m.from, m.to, m.reason);
+	ret = desc->flags & KVOFF_MOVE_STOP ? kvoff_move_stopped(&m) : kvoff_move_live(&m);
+	kvoff_block_unlock(m.b);
+	/* after a move m.target is the old frame, after a failure the unused new one */
+	kvoff_frame_put(m.target, region->index, ret ? m.to : m.from);
+	trace_kvoff_move_end(region->id, m.block, m.from, m.to, m.reason, ret);
+	kvoff_move_count(ret, kvoff_region_bs(region));
+	return ret;
+
+out_unlock:
+	kvoff_block_unlock(m.b);
+out_count:
+	kvoff_move_count(ret, 0);
+	return ret;
+}

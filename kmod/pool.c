@@ -1,0 +1,390 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Pools of frames: one a tier and block size. Everything that needs a frame takes it from here, nothing is allocated
+ * while a client waits. Unlike tier.c, which knows capacities and names, this file knows frames.
+ *
+ * A frame is in exactly one place: a free list, an orphan list, a block, or the hands of a mover. It has one
+ * reference of its own; it comes back only after that count could be frozen at one, so that nobody else can still
+ * reach it. The free lists are linked through folio->lru, which nothing else uses: the frames are on no LRU.
+ */
+#include <linux/gfp.h>
+#include <linux/highmem.h>
+#include <linux/pagemap.h>
+
+#include "compat.h"
+#include "kvoff.h"
+
+/* Frames handled before the thread looks at other pools and lets others run. */
+#define KVOFF_POOL_BURST	32
+#define KVOFF_ORPHAN_BURST	256UL
+
+DECLARE_WAIT_QUEUE_HEAD(kvoff_frame_wait);
+
+void kvoff_pool_init(struct kvoff_pool *pool, struct kvoff_tier *tier, unsigned int index)
+{
+	pool->tier = tier;
+	pool->index = index;
+	pool->order = kvoff_order_of(index);
+	spin_lock_init(&pool->lock);
+	INIT_LIST_HEAD(&pool->clean);
+	INIT_LIST_HEAD(&pool->dirty);
+	INIT_LIST_HEAD(&pool->orphans);
+}
+
+/* Frames that first touch leaves alone, so that moves find a target. */
+static unsigned long kvoff_pool_reserve(const struct kvoff_pool *pool, unsigned long frames)
+{
+	if (!frames)
+		return 0;
+	return clamp(frames * READ_ONCE(kvoff_reserve_percent) / 100, 1UL, frames);
+}
+
+/* What the pool answers for if its target were @target. */
+static unsigned long kvoff_pool_backing(const struct kvoff_pool *pool, unsigned long target)
+{
+	unsigned long frames = min(pool->filled, target);
+
+	frames -= min(frames, pool->nr_orphans);
+	return frames - kvoff_pool_reserve(pool, frames);
+}
+
+static void kvoff_pool_account_locked(struct kvoff_pool *pool)
+{
+	lockdep_assert_held(&pool->lock);
+	kvoff_commit_rebase(pool->index, &pool->backing, kvoff_pool_backing(pool, pool->target), false);
+}
+
+void kvoff_pool_account(struct kvoff_pool *pool)
+{
+	spin_lock(&pool->lock);
+	kvoff_pool_account_locked(pool);
+	spin_unlock(&pool->lock);
+}
+
+/*
+ * kvoff_pool_set_target - change how many frames the pool shall have
+ *
+ * -EBUSY if that would take frames away that are promised or in use. The tier's thread does the work.
+ */
+int kvoff_pool_set_target(struct kvoff_pool *pool, unsigned long target)
+{
+	int ret = 0;
+
+	spin_lock(&pool->lock);
+	if (target < pool->nr_used + pool->nr_orphans)
+		ret = -EBUSY;
+	else
+		ret = kvoff_commit_rebase(pool->index, &pool->backing, kvoff_pool_backing(pool, target), true);
+	if (!ret) {
+		pool->target = target;
+		pool->short_of = false;
+	}
+	spin_unlock(&pool->lock);
+	return ret;
+}
+
+bool kvoff_pool_settled(struct kvoff_pool *pool)
+{
+	bool settled;
+
+	spin_lock(&pool->lock);
+	settled = pool->filled >= pool->target || pool->short_of || pool->tier->going;
+	spin_unlock(&pool->lock);
+	return settled;
+}
+
+static struct folio *kvoff_pool_pop(struct list_head *list)
+{
+	struct folio *folio = list_first_entry_or_null(list, struct folio, lru);
+
+	if (folio)
+		list_del_init(&folio->lru);
+	return folio;
+}
+
+/*
+ * Take a free frame, leaving @leave. @want_clean says which list comes first; @zeroed which it came from.
+ */
+static struct folio *kvoff_pool_take(struct kvoff_pool *pool, unsigned long leave, bool want_clean, bool *zeroed)
+{
+	struct folio *folio = NULL;
+
+	spin_lock(&pool->lock);
+	if (pool->nr_clean + pool->nr_dirty <= leave || pool->tier->going)
+		goto out;
+	*zeroed = want_clean ? pool->nr_clean > 0 : pool->nr_dirty == 0;
+	if (*zeroed) {
+		folio = kvoff_pool_pop(&pool->clean);
+		pool->nr_clean--;
+	} else {
+		folio = kvoff_pool_pop(&pool->dirty);
+		pool->nr_dirty--;
+	}
+	pool->nr_used++;
+out:
+	spin_unlock(&pool->lock);
+	return folio;
+}
+
+/**
+ * kvoff_frame_first - a frame for a block's first touch
+ * @index:	block size index
+ * @tier:	out: where it is
+ * @zeroed:	out: false if the caller must zero it
+ *
+ * The fastest tier with room above its reserve; when all are down to their reserves, whatever is free.
+ */
+struct folio *kvoff_frame_first(unsigned int index, u32 *tier, bool *zeroed)
+{
+	struct kvoff_tier_set *set;
+	struct folio *folio = NULL;
+	unsigned int pass, i;
+
+	rcu_read_lock();
+	set = rcu_dereference(kvoff_tiers);
+	for (pass = 0; pass < 2 && !folio; pass++) {
+		for (i = 0; i < set->nr && !folio; i++) {
+			struct kvoff_pool *pool = &set->by_rank[i]->pools[index];
+			unsigned long leave = pass ? 0 : kvoff_pool_reserve(pool, READ_ONCE(pool->filled));
+
+			folio = kvoff_pool_take(pool, leave, true, zeroed);
+			*tier = set->by_rank[i]->id;
+		}
+	}
+	rcu_read_unlock();
+	return folio;
+}
+
+/*
+ * kvoff_frame_target - a frame to copy a block to; its bytes are somebody's old ones
+ */
+struct folio *kvoff_frame_target(unsigned int index, u32 tier)
+{
+	struct folio *folio = NULL;
+	struct kvoff_tier_set *set;
+	bool zeroed;
+
+	rcu_read_lock();
+	set = rcu_dereference(kvoff_tiers);
+	if (set->by_id[tier])
+		folio = kvoff_pool_take(&set->by_id[tier]->pools[index], 0, false, &zeroed);
+	rcu_read_unlock();
+	return folio;
+}
+
+/* Bring a frame that nobody can reach any more back to what a fresh one is. */
+static void kvoff_frame_reset(struct folio *folio)
+{
+	folio->mapping = NULL;
+	kvoff_set_folio_index(folio, 0);
+	folio_clear_dirty(folio);
+	folio_clear_referenced(folio);
+}
+
+/*
+ * kvoff_frame_put - give a frame back
+ *
+ * The caller has unmapped it and taken it out of its block. If something still holds it, it becomes an orphan.
+ */
+void kvoff_frame_put(struct folio *folio, unsigned int index, u32 tier)
+{
+	bool ours = folio_ref_freeze(folio, 1);
+	struct kvoff_pool *pool;
+	struct kvoff_tier *t;
+
+	if (ours) {
+		kvoff_frame_reset(folio);
+		folio_ref_unfreeze(folio, 1);
+	} else {
+		/* a pin's owner may mark it dirty: it must not find an address space that may be gone by then */
+		folio_lock(folio);
+		folio->mapping = NULL;
+		folio_unlock(folio);
+	}
+
+	/* while a frame is out its tier cannot go; after that RCU keeps it until we are done */
+	rcu_read_lock();
+	t = rcu_dereference(kvoff_tiers)->by_id[tier];
+	pool = &t->pools[index];
+	spin_lock(&pool->lock);
+	if (ours) {
+		list_add(&folio->lru, &pool->dirty);
+		pool->nr_dirty++;
+	} else {
+		list_add(&folio->lru, &pool->orphans);
+		pool->nr_orphans++;
+		kvoff_pool_account_locked(pool);
+		kvoff_count(KVOFF_ORPHANED, 1);
+	}
+	pool->nr_used--;
+	spin_unlock(&pool->lock);
+	kvoff_tier_kick(t);
+	rcu_read_unlock();
+	wake_up(&kvoff_frame_wait);
+}
+
+void kvoff_frame_zero(struct folio *folio)
+{
+	long i, nr = folio_nr_pages(folio);
+
+	for (i = 0; i < nr; i++) {
+		clear_highpage(folio_page(folio, i));
+		cond_resched();
+	}
+}
+
+/* Take frames from the node until the target is reached. */
+static bool kvoff_pool_fill(struct kvoff_pool *pool)
+{
+	/*
+	 * Never movable: a frame in ZONE_MOVABLE would make long-term pins spin. Zeroed by the allocator: where
+	 * init_on_alloc is set it would do so in any case.
+	 */
+	const gfp_t gfp = GFP_HIGHUSER | __GFP_THISNODE | __GFP_COMP | __GFP_ZERO | __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
+	unsigned int i;
+
+	for (i = 0; i < KVOFF_POOL_BURST; i++) {
+		struct folio *folio;
+		bool want;
+
+		spin_lock(&pool->lock);
+		want = pool->filled < pool->target;
+		spin_unlock(&pool->lock);
+		if (!want)
+			break;
+		folio = __folio_alloc_node(gfp, pool->order, pool->tier->node);
+		cond_resched();
+		spin_lock(&pool->lock);
+		pool->short_of = !folio;
+		if (folio) {
+			INIT_LIST_HEAD(&folio->lru);
+			list_add_tail(&folio->lru, &pool->clean);
+			pool->nr_clean++;
+			pool->filled++;
+			kvoff_pool_account_locked(pool);
+		}
+		spin_unlock(&pool->lock);
+		if (!folio)
+			break;
+	}
+	if (i)
+		wake_up(&kvoff_frame_wait);
+	return i == KVOFF_POOL_BURST;
+}
+
+/* Give frames back to the node until the target is reached. */
+static bool kvoff_pool_empty(struct kvoff_pool *pool)
+{
+	unsigned int i;
+
+	for (i = 0; i < KVOFF_POOL_BURST; i++) {
+		struct folio *folio = NULL;
+
+		spin_lock(&pool->lock);
+		if (pool->filled > pool->target) {
+			folio = kvoff_pool_pop(&pool->dirty);
+			if (folio) {
+				pool->nr_dirty--;
+			} else {
+				folio = kvoff_pool_pop(&pool->clean);
+				if (folio)
+					pool->nr_clean--;
+			}
+			if (folio) {
+				pool->filled--;
+				kvoff_pool_account_locked(pool);
+			}
+		}
+		spin_unlock(&pool->lock);
+		if (!folio)
+			break;
+		folio_put(folio);
+		cond_resched();
+	}
+	return i == KVOFF_POOL_BURST;
+}
+
+/*
+ * Zero free frames ahead of first touches: up to an eighth of the pool, for moves want no zeroed target and would
+ * only make that work in vain.
+ */
+static bool kvoff_pool_zero(struct kvoff_pool *pool)
+{
+	struct folio *folio = NULL;
+
+	spin_lock(&pool->lock);
+	if (pool->nr_clean <= pool->filled / 8) {
+		folio = kvoff_pool_pop(&pool->dirty);
+		if (folio) {
+			pool->nr_dirty--;
+			pool->nr_zeroing++;
+		}
+	}
+	spin_unlock(&pool->lock);
+	if (!folio)
+		return false;
+	kvoff_frame_zero(folio);
+	spin_lock(&pool->lock);
+	list_add_tail(&folio->lru, &pool->clean);
+	pool->nr_clean++;
+	pool->nr_zeroing--;
+	spin_unlock(&pool->lock);
+	wake_up(&kvoff_frame_wait);
+	return true;
+}
+
+/* Orphans whose pin is gone return to the pool; the list is walked in turns. */
+static void kvoff_pool_adopt(struct kvoff_pool *pool)
+{
+	bool found = false;
+	unsigned long i;
+
+	spin_lock(&pool->lock);
+	for (i = min(pool->nr_orphans, KVOFF_ORPHAN_BURST); i; i--) {
+		struct folio *folio = list_first_entry(&pool->orphans, struct folio, lru);
+
+		if (!folio_ref_freeze(folio, 1)) {
+			list_move_tail(&folio->lru, &pool->orphans);
+			continue;
+		}
+		kvoff_frame_reset(folio);
+		folio_ref_unfreeze(folio, 1);
+		list_move(&folio->lru, &pool->dirty);
+		pool->nr_orphans--;
+		pool->nr_dirty++;
+		found = true;
+	}
+	if (found)
+		kvoff_pool_account_locked(pool);
+	spin_unlock(&pool->lock);
+	if (found)
+		wake_up(&kvoff_frame_wait);
+}
+
+/* At unload: whoever has them pinned is the last to hold them. */
+void kvoff_pool_forget_orphans(struct kvoff_pool *pool)
+{
+	struct folio *folio;
+
+	spin_lock(&pool->lock);
+	while ((folio = kvoff_pool_pop(&pool->orphans))) {
+		pool->nr_orphans--;
+		pool->filled--;
+		folio_put(folio);
+	}
+	spin_unlock(&pool->lock);
+}
+
+/*
+ * kvoff_pool_work - one round of the tier's thread; true if there is more to do at once
+ */
+bool kvoff_pool_work(struct kvoff_pool *pool)
+{
+	bool more;
+
+	kvoff_pool_adopt(pool);
+	more = kvoff_pool_fill(pool);
+	more |= kvoff_pool_empty(pool);
+	more |= kvoff_pool_zero(pool);
+	return more;
+}

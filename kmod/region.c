@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Regions: how they begin and end, and the list of them. How processes use them is in attach.c.
+ */
+#include <linux/cred.h>
+#include <linux/pid.h>
+#include <linux/pid_namespace.h>
+#include <linux/slab.h>
+#include <linux/user_namespace.h>
+
+#include "kvoff.h"
+
+/* All regions that have an attachment, by number. Looked up under RCU. */
+static DEFINE_XARRAY_ALLOC1(kvoff_regions);
+static u32 kvoff_region_last;
+
+struct kvoff_region *kvoff_region_get(u32 id)
+{
+	struct kvoff_region *region;
+
+	rcu_read_lock();
+	region = xa_load(&kvoff_regions, id);
+	if (region && !kobject_get_unless_zero(&region->kobj))
+		region = NULL;
+	rcu_read_unlock();
+	return region;
+}
+
+/* The first region numbered above *@id, held; *@id becomes its number. NULL after the last. */
+struct kvoff_region *kvoff_region_next(u32 *id)
+{
+	struct kvoff_region *region = NULL;
+	unsigned long i = *id;
+
+	rcu_read_lock();
+	while (!region && (region = xa_find_after(&kvoff_regions, &i, U32_MAX, XA_PRESENT)))
+		if (!kobject_get_unless_zero(&region->kobj))
+			region = NULL;
+	rcu_read_unlock();
+	*id = i;
+	return region;
+}
+
+void kvoff_region_put(struct kvoff_region *region)
+{
+	kobject_put(&region->kobj);
+}
+
+u32 kvoff_region_list(u32 after, u32 *ids, u32 nr)
+{
+	struct kvoff_region *region;
+	unsigned long i = after;
+	u32 n = 0;
+
+	rcu_read_lock();
+	while (n < nr && (region = xa_find_after(&kvoff_regions, &i, U32_MAX, XA_PRESENT)))
+		ids[n++] = i;
+	rcu_read_unlock();
+	return n;
+}
+
+void kvoff_region_info(struct kvoff_region *region, struct kvoff_region_info *info)
+{
+	size_t bs = kvoff_region_bs(region);
+	unsigned int i;
+
+	info->flags = 0;
+	info->id = region->id;
+	info->block_size = bs;
+	info->length = region->nr_blocks * bs;
+	info->unit_size = region->unit_size;
+	spin_lock(&region->account_lock);
+	info->committed = region->committed * bs;
+	info->used = region->used * bs;
+	spin_unlock(&region->account_lock);
+	info->nr_attached = atomic_read(&region->nr_attached);
+	info->pid = pid_nr_ns(region->pid, task_active_pid_ns(current));
+	info->high = atomic64_read(&region->high);
+	info->uid = from_kuid_munged(current_user_ns(), region->uid);
+	info->reserved = 0;
+	strscpy_pad(info->label, region->label, sizeof(info->label));
+	for (i = 0; i < KVOFF_MAX_TIERS; i++)
+		info->tier_used[i] = atomic64_read(&region->tier_used[i]) * bs;
+}
+
+static int kvoff_region_check(const struct kvoff_region_create *arg)
+{
+	if (arg->flags & ~KVOFF_REGION_FRAMED || arg->fd_flags & ~O_CLOEXEC || arg->reserved)
+		return -EINVAL;
+	if (arg->flags & KVOFF_REGION_FRAMED)
+		return -EOPNOTSUPP;
+	if (!is_power_of_2(arg->block_size) || arg->block_size < KVOFF_BLOCK_SIZE_MIN ||
+	    arg->block_size > KVOFF_BLOCK_SIZE_MAX)
+		return -EINVAL;
+	if (!arg->length || !IS_ALIGNED(arg->length, arg->block_size) || arg->length > KVOFF_REGION_SIZE_MAX ||
+	    arg->unit_size > arg->length)
+		return -EINVAL;
+	return kvoff_check_name(arg->label, true);
+}
+
+static struct kvoff_region *kvoff_region_alloc(const struct kvoff_region_create *arg)
+{
+	struct kvoff_region *region = kzalloc(sizeof(*region), GFP_KERNEL_ACCOUNT);
+
+	if (!region)
+		return ERR_PTR(-ENOMEM);
+	region->index = ilog2(arg->block_size) - ilog2(KVOFF_BLOCK_SIZE_MIN);
+	region->nr_blocks = arg->length >> ilog2(arg->block_size);
+	region->unit_size = arg->unit_size;
+	strscpy(region->label, arg->label, sizeof(region->label));
+	xa_init(&region->chunks);
+	mutex_init(&region->chunk_mutex);
+	INIT_LIST_HEAD(&region->attachments);
+	spin_lock_init(&region->attach_lock);
+	spin_lock_init(&region->account_lock);
+	region->shared = kvoff_shared_create(region->nr_blocks);
+	if (IS_ERR(region->shared)) {
+		void *err = region->shared;
+
+		kfree(region);
+		return err;
+	}
+	region->pid = get_pid(task_tgid(current));
+	region->uid = current_uid();
+	kobject_init(&region->kobj, &kvoff_region_ktype);
+	return region;
+}
+
+/* The last reference to the structure is gone; see kvoff_region_ktype. */
+void kvoff_region_free(struct kvoff_region *region)
+{
+	struct kvoff_chunk *chunk;
+	unsigned long i;
+
+	xa_for_each(&region->chunks, i, chunk)
+		kvfree(chunk);
+	xa_destroy(&region->chunks);
+	kvoff_shared_put(region->shared);
+	put_pid(region->pid);
+	kfree_rcu(region, rcu);
+}
+
+/* Give back every frame and promise. Nothing maps the region any more; a mover may be in the middle of a block. */
+static void kvoff_region_teardown(struct kvoff_region *region)
+{
+	struct kvoff_chunk *chunk;
+	unsigned long i, k;
+
+	WRITE_ONCE(region->dying, true);
+	xa_for_each(&region->chunks, i, chunk) {
+		for (k = 0; k < KVOFF_CHUNK_BLOCKS; k++)
+			kvoff_block_teardown(region, chunk, (u64)i * KVOFF_CHUNK_BLOCKS + k);
+		cond_resched();
+	}
+	kvoff_uncommit(region->index, region->committed);
+	region->committed = 0;
+}
+
+/*
+ * kvoff_region_detach - an attachment is gone; with the last one goes the memory
+ */
+void kvoff_region_detach(struct kvoff_region *region)
+{
+	if (!atomic_dec_and_test(&region->nr_attached))
+		return;
+	xa_erase(&kvoff_regions, region->id);
+	kvoff_region_teardown(region);
+	kvoff_shared_die(region->shared);
+	kobject_del(&region->kobj);
+	kvoff_region_put(region);
+	kvoff_control_regions_changed();
+}
+
+int kvoff_region_create(struct kvoff_region_create *arg)
+{
+	struct kvoff_region *region;
+	int fd, ret;
+
+	ret = kvoff_region_check(arg);
+	if (ret)
+		return ret;
+	region = kvoff_region_alloc(arg);
+	if (IS_ERR(region))
+		return PTR_ERR(region);
+	ret = xa_alloc_cyclic(&kvoff_regions, &region->id, NULL, xa_limit_31b, &kvoff_region_last, GFP_KERNEL_ACCOUNT);
+	if (ret < 0)
+		goto err_put;
+	ret = kobject_add(&region->kobj, kvoff_regions_kobj, "%u", region->id);
+	if (ret)
+		goto err_erase;
+	/* visible before the descriptor is: its end may come from another thread at once */
+	xa_store(&kvoff_regions, region->id, region, GFP_KERNEL_ACCOUNT);
+	arg->id = region->id;
+	kobject_get(&region->kobj);
+	fd = kvoff_attach_fd(region, arg->fd_flags | O_RDWR, FMODE_READ | FMODE_WRITE);
+	if (fd >= 0) {
+		kvoff_region_put(region);
+		kvoff_control_regions_changed();
+		return fd;
+	}
+	kvoff_region_put(region);
+	ret = fd;
+	kobject_del(&region->kobj);
+err_erase:
+	xa_erase(&kvoff_regions, region->id);
+err_put:
+	kvoff_region_put(region);
+	return ret;
+}

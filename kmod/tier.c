@@ -1,0 +1,512 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Tiers: which node, how much of it, and the thread that keeps the pools of a tier as large and as clean as they shall be.
+ */
+#include <linux/kthread.h>
+#include <linux/mmzone.h>
+#include <linux/nodemask.h>
+#include <linux/slab.h>
+
+#include "kvoff.h"
+
+/*
+ * kvoff_tier_admin is held over the whole of adding and removing a tier, sysfs included; kvoff_tier_mutex protects the set and the
+ * sizes. Attributes are written under the latter only, so that removing a tier may wait for them.
+ */
+static DEFINE_MUTEX(kvoff_tier_admin);
+DEFINE_MUTEX(kvoff_tier_mutex);
+struct kvoff_tier_set __rcu *kvoff_tiers;
+
+/* How often the thread looks at orphans, and asks a node again that had nothing to give. */
+#define KVOFF_ORPHAN_INTERVAL	(HZ / 20)
+#define KVOFF_SHORT_INTERVAL	HZ
+
+static struct kvoff_tier_set *kvoff_tier_set(void)
+{
+	return rcu_dereference_protected(kvoff_tiers, lockdep_is_held(&kvoff_tier_mutex));
+}
+
+void kvoff_tier_kick(struct kvoff_tier *tier)
+{
+	if (READ_ONCE(tier->kicked))
+		return;
+	WRITE_ONCE(tier->kicked, true);
+	wake_up(&tier->wake);
+}
+
+/* The share of every pool that is kept back has changed. */
+void kvoff_tiers_account(void)
+{
+	struct kvoff_tier_set *set;
+	unsigned int i, k;
+
+	mutex_lock(&kvoff_tier_mutex);
+	set = kvoff_tier_set();
+	for (i = 0; i < set->nr; i++)
+		for (k = 0; k < KVOFF_NR_BLOCK_SIZES; k++)
+			kvoff_pool_account(&set->by_rank[i]->pools[k]);
+	mutex_unlock(&kvoff_tier_mutex);
+}
+
+bool kvoff_tier_exists(u32 id)
+{
+	bool exists;
+
+	rcu_read_lock();
+	exists = id < KVOFF_MAX_TIERS && rcu_dereference(kvoff_tiers)->by_id[id];
+	rcu_read_unlock();
+	return exists;
+}
+
+static int kvoff_tier_thread(void *data)
+{
+	struct kvoff_tier *tier = data;
+
+	while (!kthread_should_stop()) {
+		long timeout = MAX_SCHEDULE_TIMEOUT;
+		bool more = false;
+		unsigned int i;
+
+		WRITE_ONCE(tier->kicked, false);
+		/* pairs with kvoff_tier_kick(): what was done before the kick is seen by the work below */
+		smp_mb();
+		for (i = 0; i < KVOFF_NR_BLOCK_SIZES; i++) {
+			struct kvoff_pool *pool = &tier->pools[i];
+
+			more |= kvoff_pool_work(pool);
+			if (READ_ONCE(pool->short_of))
+				timeout = min(timeout, (long)KVOFF_SHORT_INTERVAL);
+			if (READ_ONCE(pool->nr_orphans))
+				timeout = min(timeout, (long)KVOFF_ORPHAN_INTERVAL);
+		}
+		wake_up_all(&tier->settled);
+		if (!more)
+			wait_event_interruptible_timeout(tier->wake,
+							 kthread_should_stop() || READ_ONCE(tier->kicked), timeout);
+		cond_resched();
+	}
+	return 0;
+}
+
+/* Bytes of a node that a tier can use: what is neither movable nor a device's. */
+static u64 kvoff_node_bytes(int node, bool *movable)
+{
+	u64 pages = 0;
+	int i;
+
+	*movable = false;
+	for (i = 0; i < MAX_NR_ZONES; i++) {
+		struct zone *zone = &NODE_DATA(node)->node_zones[i];
+
+		if (i == ZONE_MOVABLE)
+			*movable = zone_managed_pages(zone) > 0;
+		else if (!zone_is_zone_device(zone))
+			pages += zone_managed_pages(zone);
+	}
+	return pages << PAGE_SHIFT;
+}
+
+static int kvoff_node_check(int node, u64 capacity)
+{
+	bool movable;
+	u64 bytes;
+
+	if (node < 0 || node >= MAX_NUMNODES || !node_online(node) || !node_state(node, N_MEMORY))
+		return -ENXIO;
+	bytes = kvoff_node_bytes(node, &movable);
+	if (!bytes)
+		return movable ? -EOPNOTSUPP : -ENXIO;
+	return capacity > bytes ? -ENOSPC : 0;
+}
+
+static struct kvoff_tier *kvoff_tier_find(const char *name)
+{
+	struct kvoff_tier_set *set = kvoff_tier_set();
+	unsigned int i;
+
+	for (i = 0; i < set->nr; i++)
+		if (!strcmp(set->by_rank[i]->name, name))
+			return set->by_rank[i];
+	return NULL;
+}
+
+/*
+ * Replace the set by one without @gone and with @come, in order of rank. NULL for neither: ranks have changed. Readers of the
+ * old set are waited for.
+ */
+static int kvoff_tier_set_replace(struct kvoff_tier *gone, struct kvoff_tier *come)
+{
+	struct kvoff_tier_set *old = kvoff_tier_set(), *set;
+	unsigned int i, k;
+
+	set = kzalloc(sizeof(*set), GFP_KERNEL);
+	if (!set)
+		return -ENOMEM;
+	for (i = 0; i <= old->nr; i++) {
+		struct kvoff_tier *tier = i < old->nr ? old->by_rank[i] : come;
+
+		if (!tier || tier == gone)
+			continue;
+		for (k = set->nr++; k && set->by_rank[k - 1]->rank > tier->rank; k--)
+			set->by_rank[k] = set->by_rank[k - 1];
+		set->by_rank[k] = tier;
+		set->by_id[tier->id] = tier;
+	}
+	rcu_assign_pointer(kvoff_tiers, set);
+	synchronize_rcu();
+	kfree(old);
+	return 0;
+}
+
+static int kvoff_tier_sysfs_add(struct kvoff_tier *tier)
+{
+	unsigned int i;
+	int ret;
+
+	ret = kobject_add(&tier->kobj, kvoff_tiers_kobj, "%s", tier->name);
+	if (ret)
+		return ret;
+	tier->pools_kobj = kobject_create_and_add("pools", &tier->kobj);
+	if (!tier->pools_kobj)
+		return -ENOMEM;
+	for (i = 0; i < KVOFF_NR_BLOCK_SIZES; i++) {
+		ret = kobject_add(&tier->pools[i].kobj, tier->pools_kobj, "%zukB", kvoff_size_of(i) >> 10);
+		if (ret)
+			return ret;
+	}
+	kobject_uevent(&tier->kobj, KOBJ_ADD);
+	return 0;
+}
+
+/* Ends a tier that no reader can find any more and whose frames are all in its pools. Called without kvoff_tier_mutex. */
+static void kvoff_tier_end(struct kvoff_tier *tier)
+{
+	unsigned int i;
+
+	if (tier->thread)
+		kthread_stop(tier->thread);
+	for (i = 0; i < KVOFF_NR_BLOCK_SIZES; i++) {
+		struct kvoff_pool *pool = &tier->pools[i];
+
+		pool->target = 0;
+		while (kvoff_pool_work(pool))
+			;
+		WARN_ON(pool->filled);
+		if (pool->kobj.state_in_sysfs)
+			kobject_del(&pool->kobj);
+		kobject_put(&pool->kobj);
+	}
+	kobject_put(tier->pools_kobj);
+	if (tier->kobj.state_in_sysfs)
+		kobject_del(&tier->kobj);
+	wake_up_all(&tier->settled);
+	kobject_put(&tier->kobj);
+}
+
+int kvoff_tier_add(struct kvoff_ctl_tier *arg)
+{
+	struct kvoff_tier_set *set;
+	struct kvoff_tier *tier;
+	unsigned int i;
+	int ret;
+
+	if (arg->flags || arg->reserved || !arg->capacity || !IS_ALIGNED(arg->capacity, KVOFF_BLOCK_SIZE_MAX))
+		return -EINVAL;
+	ret = kvoff_check_name(arg->name, false);
+	if (ret)
+		return ret;
+	ret = kvoff_node_check(arg->node, arg->capacity);
+	if (ret)
+		return ret;
+
+	mutex_lock(&kvoff_tier_admin);
+	set = rcu_dereference_protected(kvoff_tiers, lockdep_is_held(&kvoff_tier_admin));
+	ret = -EUSERS;
+	if (set->nr == KVOFF_MAX_TIERS)
+		goto err_unlock;
+	ret = -EEXIST;
+	for (i = 0; i < set->nr; i++)
+		if (!strcmp(set->by_rank[i]->name, arg->name) || set->by_rank[i]->node == arg->node)
+			goto err_unlock;
+	ret = -ENOMEM;
+	tier = kzalloc(sizeof(*tier), GFP_KERNEL);
+	if (!tier)
+		goto err_unlock;
+
+	kobject_init(&tier->kobj, &kvoff_tier_ktype);
+	strscpy(tier->name, arg->name, sizeof(tier->name));
+	while (set->by_id[tier->id])
+		tier->id++;
+	tier->node = arg->node;
+	tier->rank = arg->rank;
+	tier->capacity = arg->capacity;
+	tier->latency_ns = arg->latency_ns;
+	tier->bandwidth_mbps = arg->bandwidth_mbps;
+	init_waitqueue_head(&tier->wake);
+	init_waitqueue_head(&tier->settled);
+	for (i = 0; i < KVOFF_NR_BLOCK_SIZES; i++) {
+		kvoff_pool_init(&tier->pools[i], tier, i);
+		kobject_init(&tier->pools[i].kobj, &kvoff_pool_ktype);
+		/* a pool's attributes may still be open when the tier ends */
+		kobject_get(&tier->kobj);
+	}
+
+	ret = kvoff_tier_sysfs_add(tier);
+	if (ret)
+		goto err_end;
+	tier->thread = kthread_run(kvoff_tier_thread, tier, "kvoff/%s", tier->name);
+	if (IS_ERR(tier->thread)) {
+		ret = PTR_ERR(tier->thread);
+		tier->thread = NULL;
+		goto err_end;
+	}
+	mutex_lock(&kvoff_tier_mutex);
+	ret = kvoff_tier_set_replace(NULL, tier);
+	mutex_unlock(&kvoff_tier_mutex);
+	if (ret)
+		goto err_end;
+	arg->id = tier->id;
+	mutex_unlock(&kvoff_tier_admin);
+	return 0;
+
+err_end:
+	kvoff_tier_end(tier);
+err_unlock:
+	mutex_unlock(&kvoff_tier_admin);
+	return ret;
+}
+
+/* Called with kvoff_tier_mutex held. */
+static int kvoff_tier_set_capacity_locked(struct kvoff_tier *tier, u64 capacity)
+{
+	u64 assigned = 0;
+	unsigned int i;
+	int ret;
+
+	if (!capacity || !IS_ALIGNED(capacity, KVOFF_BLOCK_SIZE_MAX))
+		return -EINVAL;
+	ret = kvoff_node_check(tier->node, capacity);
+	if (ret)
+		return ret;
+	for (i = 0; i < KVOFF_NR_BLOCK_SIZES; i++)
+		assigned += (u64)tier->pools[i].target * kvoff_size_of(i);
+	if (capacity < assigned)
+		return -EBUSY;
+	tier->capacity = capacity;
+	return 0;
+}
+
+int kvoff_tier_set_capacity(struct kvoff_tier *tier, u64 capacity)
+{
+	int ret;
+
+	mutex_lock(&kvoff_tier_mutex);
+	ret = tier->going ? -ENODEV : kvoff_tier_set_capacity_locked(tier, capacity);
+	mutex_unlock(&kvoff_tier_mutex);
+	return ret;
+}
+
+int kvoff_tier_change(struct kvoff_ctl_tier *arg)
+{
+	struct kvoff_tier *tier;
+	int ret;
+
+	if (arg->flags & ~(KVOFF_TIER_RANK | KVOFF_TIER_CAPACITY | KVOFF_TIER_COST) || !arg->flags || arg->reserved)
+		return -EINVAL;
+	ret = kvoff_check_name(arg->name, false);
+	if (ret)
+		return ret;
+
+	mutex_lock(&kvoff_tier_mutex);
+	tier = kvoff_tier_find(arg->name);
+	ret = -ENOENT;
+	if (!tier)
+		goto out;
+	ret = 0;
+	if (arg->flags & KVOFF_TIER_CAPACITY)
+		ret = kvoff_tier_set_capacity_locked(tier, arg->capacity);
+	if (!ret && arg->flags & KVOFF_TIER_RANK) {
+		u32 old = tier->rank;
+
+		tier->rank = arg->rank;
+		ret = kvoff_tier_set_replace(NULL, NULL);
+		if (ret)
+			tier->rank = old;
+	}
+	if (!ret && arg->flags & KVOFF_TIER_COST) {
+		tier->latency_ns = arg->latency_ns;
+		tier->bandwidth_mbps = arg->bandwidth_mbps;
+	}
+	arg->id = tier->id;
+	arg->node = tier->node;
+out:
+	mutex_unlock(&kvoff_tier_mutex);
+	return ret;
+}
+
+/*
+ * Stop frames from leaving the tier, if none is out and no promise depends on it. Each pool is closed under its own lock, which
+ * is what kvoff_pool_take() looks under; a pool found in use opens the others again.
+ */
+static int kvoff_tier_close(struct kvoff_tier *tier)
+{
+	unsigned long targets[KVOFF_NR_BLOCK_SIZES];
+	unsigned int i, k;
+	int ret = 0;
+
+	for (i = 0; i < KVOFF_NR_BLOCK_SIZES; i++)
+		targets[i] = tier->pools[i].target;
+	for (i = 0; i < KVOFF_NR_BLOCK_SIZES && !ret; i++)
+		ret = kvoff_pool_set_target(&tier->pools[i], 0);
+	if (!ret) {
+		tier->going = true;
+		/* takers look at going under the lock: once each lock was held, nobody takes any more */
+		for (k = 0; k < KVOFF_NR_BLOCK_SIZES; k++) {
+			spin_lock(&tier->pools[k].lock);
+			if (tier->pools[k].nr_used || tier->pools[k].nr_orphans)
+				ret = -EBUSY;
+			spin_unlock(&tier->pools[k].lock);
+		}
+		if (ret)
+			tier->going = false;
+	}
+	if (ret)
+		for (k = 0; k < i; k++)
+			kvoff_pool_set_target(&tier->pools[k], targets[k]);
+	return ret;
+}
+
+/* Take the tier called @name out of the set. Called with kvoff_tier_admin held. */
+static int kvoff_tier_take_out(const char *name, struct kvoff_tier **tier)
+{
+	int ret = -ENOENT;
+
+	mutex_lock(&kvoff_tier_mutex);
+	*tier = kvoff_tier_find(name);
+	if (!*tier)
+		goto out;
+	ret = kvoff_tier_close(*tier);
+	if (ret)
+		goto out;
+	ret = kvoff_tier_set_replace(*tier, NULL);
+	if (ret)
+		(*tier)->going = false;
+out:
+	mutex_unlock(&kvoff_tier_mutex);
+	return ret;
+}
+
+int kvoff_tier_remove(const char *name)
+{
+	struct kvoff_tier *tier;
+	int ret = kvoff_check_name(name, false);
+
+	if (ret)
+		return ret;
+	mutex_lock(&kvoff_tier_admin);
+	ret = kvoff_tier_take_out(name, &tier);
+	if (!ret)
+		kvoff_tier_end(tier);
+	mutex_unlock(&kvoff_tier_admin);
+	return ret;
+}
+
+/* Set a pool's size. Called with kvoff_tier_mutex held. */
+static int kvoff_tier_pool_resize_locked(struct kvoff_pool *pool, u64 bytes)
+{
+	struct kvoff_tier *tier = pool->tier;
+	size_t size = kvoff_size_of(pool->index);
+	u64 others = 0;
+	unsigned int i;
+	int ret;
+
+	if (!IS_ALIGNED(bytes, size))
+		return -EINVAL;
+	if (tier->going)
+		return -ENODEV;
+	for (i = 0; i < KVOFF_NR_BLOCK_SIZES; i++)
+		if (i != pool->index)
+			others += (u64)tier->pools[i].target * kvoff_size_of(i);
+	if (bytes > tier->capacity || others + bytes > tier->capacity)
+		return -ENOSPC;
+	ret = kvoff_pool_set_target(pool, div_u64(bytes, size));
+	if (!ret)
+		kvoff_tier_kick(tier);
+	return ret;
+}
+
+int kvoff_tier_pool_resize(struct kvoff_pool *pool, u64 bytes)
+{
+	int ret;
+
+	mutex_lock(&kvoff_tier_mutex);
+	ret = kvoff_tier_pool_resize_locked(pool, bytes);
+	mutex_unlock(&kvoff_tier_mutex);
+	return ret;
+}
+
+int kvoff_tier_pool_set(struct kvoff_ctl_pool *arg)
+{
+	struct kvoff_pool *pool;
+	struct kvoff_tier *tier;
+	int ret;
+
+	if (arg->flags & ~KVOFF_POOL_WAIT || arg->reserved || !is_power_of_2(arg->block_size) ||
+	    arg->block_size < KVOFF_BLOCK_SIZE_MIN || arg->block_size > KVOFF_BLOCK_SIZE_MAX)
+		return -EINVAL;
+	ret = kvoff_check_name(arg->tier, false);
+	if (ret)
+		return ret;
+
+	mutex_lock(&kvoff_tier_mutex);
+	tier = kvoff_tier_find(arg->tier);
+	if (!tier) {
+		mutex_unlock(&kvoff_tier_mutex);
+		return -ENOENT;
+	}
+	kobject_get(&tier->kobj);
+	pool = &tier->pools[ilog2(arg->block_size) - ilog2(KVOFF_BLOCK_SIZE_MIN)];
+	ret = kvoff_tier_pool_resize_locked(pool, arg->bytes);
+	mutex_unlock(&kvoff_tier_mutex);
+
+	if (!ret && arg->flags & KVOFF_POOL_WAIT) {
+		if (wait_event_killable(tier->settled, kvoff_pool_settled(pool)))
+			ret = -EINTR;
+		else if (READ_ONCE(pool->filled) < READ_ONCE(pool->target))
+			ret = -ENOMEM;
+	}
+	arg->filled = (u64)READ_ONCE(pool->filled) * kvoff_size_of(pool->index);
+	kobject_put(&tier->kobj);
+	return ret;
+}
+
+int kvoff_tiers_init(void)
+{
+	struct kvoff_tier_set *set = kzalloc(sizeof(*set), GFP_KERNEL);
+
+	if (!set)
+		return -ENOMEM;
+	RCU_INIT_POINTER(kvoff_tiers, set);
+	return 0;
+}
+
+/*
+ * At unload no file is open, so no frame is in a block. What something still pins is let go: it is an ordinary page by now, and
+ * returns to its node when the pin goes.
+ */
+void kvoff_tiers_exit(void)
+{
+	struct kvoff_tier_set *set = rcu_dereference_protected(kvoff_tiers, true);
+	unsigned int i, k;
+
+	for (i = 0; i < set->nr; i++) {
+		for (k = 0; k < KVOFF_NR_BLOCK_SIZES; k++) {
+			set->by_rank[i]->pools[k].target = 0;
+			kvoff_pool_forget_orphans(&set->by_rank[i]->pools[k]);
+		}
+		set->by_rank[i]->going = true;
+	}
+	for (i = 0; i < set->nr; i++)
+		kvoff_tier_end(set->by_rank[i]);
+	kfree(set);
+}
