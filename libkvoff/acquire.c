@@ -6,7 +6,8 @@
  *	bits 0-30	references of this process
  *	bit 31		ENDING: a release took the last of them and has not finished with its other blocks
  *
- * Thus a release that finds one of its blocks not acquired can put back what it took, and none of them was ever free to move.
+ * Thus a release that finds one of its blocks not acquired can put back what it took, and none of them was ever free
+ * to move.
  */
 #include <inttypes.h>
 #include <string.h>

@@ -50,19 +50,20 @@ void lkv_bitmap_clear(struct lkv_bitmap *map, uint64_t n)
 	map->count--;
 }
 
-static uint64_t next_in(const uint64_t *word, uint64_t nr, uint64_t from)
+static uint64_t next_in(const uint64_t *word, uint64_t from, uint64_t below)
 {
-	uint64_t i = from / 64, bits;
+	uint64_t i = from / 64, bits, n;
 
-	if (from >= nr)
+	if (from >= below)
 		return LKV_BIT_NONE;
 	bits = word[i] & (~UINT64_C(0) << (from % 64));
 	while (!bits) {
-		if (++i >= words(nr))
+		if (++i >= words(below))
 			return LKV_BIT_NONE;
 		bits = word[i];
 	}
-	return i * 64 + (uint64_t)__builtin_ctzll(bits);
+	n = i * 64 + (uint64_t)__builtin_ctzll(bits);
+	return n < below ? n : LKV_BIT_NONE;
 }
 
 static uint64_t prev_in(const uint64_t *word, uint64_t below)
@@ -79,17 +80,21 @@ static uint64_t prev_in(const uint64_t *word, uint64_t below)
 	return i * 64 + 63 - (uint64_t)__builtin_clzll(bits);
 }
 
-uint64_t lkv_bitmap_next(const struct lkv_bitmap *map, uint64_t from)
+uint64_t lkv_bitmap_next(const struct lkv_bitmap *map, uint64_t from, uint64_t below)
 {
-	uint64_t i = from / 64, bits;
+	uint64_t i = from / 64, bits, n;
 
-	if (from >= map->nr)
+	if (from >= below)
 		return LKV_BIT_NONE;
 	bits = map->word[i] & (~UINT64_C(0) << (from % 64));
-	if (bits)
-		return i * 64 + (uint64_t)__builtin_ctzll(bits);
-	i = next_in(map->sum, words(map->nr), i + 1);
-	return i == LKV_BIT_NONE ? i : i * 64 + (uint64_t)__builtin_ctzll(map->word[i]);
+	if (!bits) {
+		i = next_in(map->sum, i + 1, words(below));
+		if (i == LKV_BIT_NONE)
+			return i;
+		bits = map->word[i];
+	}
+	n = i * 64 + (uint64_t)__builtin_ctzll(bits);
+	return n < below ? n : LKV_BIT_NONE;
 }
 
 uint64_t lkv_bitmap_prev(const struct lkv_bitmap *map, uint64_t below)

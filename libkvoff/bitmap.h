@@ -30,8 +30,8 @@ bool lkv_bitmap_test(const struct lkv_bitmap *map, uint64_t n);
 void lkv_bitmap_set(struct lkv_bitmap *map, uint64_t n);
 void lkv_bitmap_clear(struct lkv_bitmap *map, uint64_t n);
 
-/* The lowest member from @from on, the highest member below @below; LKV_BIT_NONE if there is none. */
-uint64_t lkv_bitmap_next(const struct lkv_bitmap *map, uint64_t from);
+/* The lowest member from @from to @below - 1, the highest member below @below; LKV_BIT_NONE if there is none. */
+uint64_t lkv_bitmap_next(const struct lkv_bitmap *map, uint64_t from, uint64_t below);
 uint64_t lkv_bitmap_prev(const struct lkv_bitmap *map, uint64_t below);
 
 #endif

@@ -4,9 +4,9 @@
  *
  *	committed >= blocks that an allocation is on + free blocks that still have memory
  *
- * Both directions go in steps of commit_step: allocating asks for a step when nothing is left, freeing gives back when more than
- * two steps are idle, and keeps at least one. Until then free blocks keep their memory, and using them again makes no
- * system call.
+ * Both directions go in steps of commit_step: allocating asks for a step when nothing is left, freeing gives back when
+ * more than two steps are idle, and keeps at least one. Until then free blocks keep their memory, and using them again
+ * makes no system call.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -25,10 +25,10 @@ static uint64_t step_blocks(const struct libkvoff *kv)
 uint64_t lkv_commit_missing(struct libkvoff *kv, const struct lkv_run *run)
 {
 	struct lkv_heap *heap = kv->heap;
-	uint64_t again = 0, block, want;
+	uint64_t again = 0, end = run->first + run->nr, block, want;
 
-	for (block = lkv_bitmap_next(&heap->resident, run->first); block < run->first + run->nr;
-	     block = lkv_bitmap_next(&heap->resident, block + 1))
+	for (block = lkv_bitmap_next(&heap->resident, run->first, end); block != LKV_BIT_NONE;
+	     block = lkv_bitmap_next(&heap->resident, block + 1, end))
 		again++;
 	want = heap->in_use + run->nr + heap->resident.count - again;
 	return want > heap->committed ? want - heap->committed : 0;
@@ -148,8 +148,8 @@ void lkv_commit_use(struct libkvoff *kv, const struct lkv_run *run)
 	uint64_t block, end = run->first + run->nr;
 
 	heap->in_use += run->nr;
-	for (block = lkv_bitmap_next(&heap->resident, run->first); block < end;
-	     block = lkv_bitmap_next(&heap->resident, block + 1))
+	for (block = lkv_bitmap_next(&heap->resident, run->first, end); block != LKV_BIT_NONE;
+	     block = lkv_bitmap_next(&heap->resident, block + 1, end))
 		lkv_bitmap_clear(&heap->resident, block);
 	if (kv->backend->present)
 		kv->backend->present(kv, run->first, run->nr, true);

@@ -105,9 +105,10 @@ uint64_t libkvoff_index(const struct libkvoff *kv, const void *ptr);
  * @kv:		the region
  * @size:	bytes
  *
- * At least 64-byte aligned; to 4 KiB, if @size is a multiple of that or 64 KiB and more. Where it leaves no more than
- * 1/16 unused, larger sizes than a block start on one, and smaller ones do not straddle one unless they must; all
- * others are packed, and what is left unused between them goes to requests that fit. Contents are undefined (zero where the memory was never used). Recycled memory costs no system call.
+ * At least 64-byte aligned; to 4 KiB, if @size is a multiple of that or 64 KiB and more. Where that leaves no more than
+ * 1/16 unused, sizes of a block and more start on a block, and smaller ones do not straddle one unless they must. All
+ * others are packed, and what is left unused goes to requests that fit there. Contents are undefined (zero where the
+ * memory was never used). Recycled memory costs no system call.
  * Errors: ENOMEM, the tiers or the region are full; EDQUOT, the tenant's quota; EPERM, an attached region; EINVAL, @size is 0.
  */
 void *libkvoff_alloc(struct libkvoff *kv, size_t size);
