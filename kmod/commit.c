@@ -14,9 +14,6 @@ static struct {
 	u64 committed;
 } kvoff_account[KVOFF_NR_BLOCK_SIZES];
 
-/* Grow pools by at least so much at a time, so that a stream of small commits does not wait each time. */
-#define KVOFF_GROW_BYTES	(16UL << 20)
-
 static bool kvoff_commit_try(unsigned int index, u64 nr)
 {
 	bool ok = false;
@@ -64,17 +61,6 @@ int kvoff_commit_rebase(unsigned int index, unsigned long *backing, unsigned lon
 	}
 	spin_unlock(&kvoff_commit_lock);
 	return ret;
-}
-
-static u64 kvoff_tier_unassigned(struct kvoff_tier *tier)
-{
-	u64 assigned = 0;
-	unsigned int i;
-
-	lockdep_assert_held(&kvoff_tier_mutex);
-	for (i = 0; i < KVOFF_NR_BLOCK_SIZES; i++)
-		assigned += (u64)READ_ONCE(tier->pools[i].target) * kvoff_size_of(i);
-	return tier->capacity > assigned ? tier->capacity - assigned : 0;
 }
 
 /*

@@ -76,6 +76,9 @@ extern unsigned int kvoff_reserve_percent;
 
 /* ---- pool.c ---- */
 
+/* Pools that grow on demand do so by at least so much at a time, so that small demands do not wait each time. */
+#define KVOFF_GROW_BYTES	(16UL << 20)
+
 /**
  * struct kvoff_pool - a tier's frames of one size
  * @tier:	whose
@@ -95,6 +98,7 @@ extern unsigned int kvoff_reserve_percent;
  * @nr_zeroing:	frames the tier's thread is zeroing
  * @backing:	frames this pool answers for in the commit account
  * @short_of:	the node had no frame to give when last asked
+ * @wanting:	a move found no target: grow if the tier has capacity that no pool has. Without the lock
  */
 struct kvoff_pool {
 	struct kvoff_tier *tier;
@@ -114,6 +118,7 @@ struct kvoff_pool {
 	unsigned long nr_zeroing;
 	unsigned long backing;
 	bool short_of;
+	bool wanting;
 };
 
 void kvoff_pool_init(struct kvoff_pool *pool, struct kvoff_tier *tier, unsigned int index);
@@ -202,6 +207,8 @@ int kvoff_tier_pool_set(struct kvoff_ctl_pool *arg);
 int kvoff_tier_pool_resize(struct kvoff_pool *pool, u64 bytes);
 void kvoff_tier_kick(struct kvoff_tier *tier);
 void kvoff_tiers_account(void);
+u64 kvoff_tier_unassigned(struct kvoff_tier *tier);
+const char *kvoff_tier_state(struct kvoff_tier *tier);
 bool kvoff_tier_exists(u32 id);
 int kvoff_tiers_init(void);
 void kvoff_tiers_exit(void);

@@ -161,13 +161,18 @@ struct folio *kvoff_frame_first(unsigned int index, u32 *tier, bool *zeroed)
 struct folio *kvoff_frame_target(unsigned int index, u32 tier)
 {
 	struct folio *folio = NULL;
-	struct kvoff_tier_set *set;
+	struct kvoff_tier *t;
 	bool zeroed;
 
 	rcu_read_lock();
-	set = rcu_dereference(kvoff_tiers);
-	if (set->by_id[tier])
-		folio = kvoff_pool_take(&set->by_id[tier]->pools[index], 0, false, &zeroed);
+	t = rcu_dereference(kvoff_tiers)->by_id[tier];
+	if (t) {
+		folio = kvoff_pool_take(&t->pools[index], 0, false, &zeroed);
+		if (!folio) {
+			WRITE_ONCE(t->pools[index].wanting, true);
+			kvoff_tier_kick(t);
+		}
+	}
 	rcu_read_unlock();
 	return folio;
 }

@@ -278,23 +278,6 @@ static u64 kvoff_tier_bytes(struct kvoff_tier *tier, enum kvoff_pool_figure figu
 	return bytes;
 }
 
-static const char *kvoff_tier_state(struct kvoff_tier *tier)
-{
-	const char *state = "ready";
-	unsigned int i;
-
-	for (i = 0; i < KVOFF_NR_BLOCK_SIZES; i++) {
-		struct kvoff_pool *pool = &tier->pools[i];
-
-		if (READ_ONCE(pool->filled) >= READ_ONCE(pool->target))
-			continue;
-		if (READ_ONCE(pool->short_of))
-			return "short";
-		state = "filling";
-	}
-	return state;
-}
-
 static int tier_capacity_bytes_store(struct kobject *kobj, u64 value)
 {
 	return kvoff_tier_set_capacity(to_tier(kobj), value);

@@ -58,9 +58,63 @@ bool kvoff_tier_exists(u32 id)
 	return exists;
 }
 
+/* Bytes of the tier's capacity that its pools were given. */
+static u64 kvoff_tier_assigned(struct kvoff_tier *tier)
+{
+	u64 assigned = 0;
+	unsigned int i;
+
+	lockdep_assert_held(&kvoff_tier_mutex);
+	for (i = 0; i < KVOFF_NR_BLOCK_SIZES; i++)
+		assigned += (u64)READ_ONCE(tier->pools[i].target) * kvoff_size_of(i);
+	return assigned;
+}
+
+/* And what is left. */
+u64 kvoff_tier_unassigned(struct kvoff_tier *tier)
+{
+	u64 assigned = kvoff_tier_assigned(tier);
+
+	return tier->capacity > assigned ? tier->capacity - assigned : 0;
+}
+
+/* In a word: is it filled, or does it try? */
+const char *kvoff_tier_state(struct kvoff_tier *tier)
+{
+	const char *state = "ready";
+	unsigned int i;
+
+	for (i = 0; i < KVOFF_NR_BLOCK_SIZES; i++) {
+		struct kvoff_pool *pool = &tier->pools[i];
+
+		if (READ_ONCE(pool->filled) >= READ_ONCE(pool->target))
+			continue;
+		if (READ_ONCE(pool->short_of))
+			return "short";
+		state = "filling";
+	}
+	return state;
+}
+
+/* A move found the pool empty: the next one shall find a frame, if the tier has capacity that no pool has. */
+static void kvoff_tier_grow(struct kvoff_pool *pool)
+{
+	u64 bytes;
+
+	if (!READ_ONCE(pool->wanting))
+		return;
+	mutex_lock(&kvoff_tier_mutex);
+	WRITE_ONCE(pool->wanting, false);
+	bytes = min_t(u64, kvoff_tier_unassigned(pool->tier), KVOFF_GROW_BYTES);
+	if (!pool->tier->going && bytes >= kvoff_size_of(pool->index))
+		kvoff_pool_set_target(pool, READ_ONCE(pool->target) + div_u64(bytes, kvoff_size_of(pool->index)));
+	mutex_unlock(&kvoff_tier_mutex);
+}
+
 static int kvoff_tier_thread(void *data)
 {
 	struct kvoff_tier *tier = data;
+	const char *state = NULL;
 
 	while (!kthread_should_stop()) {
 		long timeout = MAX_SCHEDULE_TIMEOUT;
@@ -73,6 +127,7 @@ static int kvoff_tier_thread(void *data)
 		for (i = 0; i < KVOFF_NR_BLOCK_SIZES; i++) {
 			struct kvoff_pool *pool = &tier->pools[i];
 
+			kvoff_tier_grow(pool);
 			more |= kvoff_pool_work(pool);
 			if (READ_ONCE(pool->short_of))
 				timeout = min(timeout, (long)KVOFF_SHORT_INTERVAL);
@@ -80,6 +135,10 @@ static int kvoff_tier_thread(void *data)
 				timeout = min(timeout, (long)KVOFF_ORPHAN_INTERVAL);
 		}
 		wake_up_all(&tier->settled);
+		if (kvoff_tier_state(tier) != state) {
+			state = kvoff_tier_state(tier);
+			sysfs_notify(&tier->kobj, NULL, "state");
+		}
 		if (!more)
 			wait_event_interruptible_timeout(tier->wake,
 							 kthread_should_stop() || READ_ONCE(tier->kicked), timeout);
@@ -279,8 +338,6 @@ err_unlock:
 /* Called with kvoff_tier_mutex held. */
 static int kvoff_tier_set_capacity_locked(struct kvoff_tier *tier, u64 capacity)
 {
-	u64 assigned = 0;
-	unsigned int i;
 	int ret;
 
 	if (!capacity || !IS_ALIGNED(capacity, KVOFF_BLOCK_SIZE_MAX))
@@ -288,9 +345,7 @@ static int kvoff_tier_set_capacity_locked(struct kvoff_tier *tier, u64 capacity)
 	ret = kvoff_node_check(tier->node, capacity);
 	if (ret)
 		return ret;
-	for (i = 0; i < KVOFF_NR_BLOCK_SIZES; i++)
-		assigned += (u64)tier->pools[i].target * kvoff_size_of(i);
-	if (capacity < assigned)
+	if (capacity < kvoff_tier_assigned(tier))
 		return -EBUSY;
 	tier->capacity = capacity;
 	return 0;
@@ -416,17 +471,14 @@ static int kvoff_tier_pool_resize_locked(struct kvoff_pool *pool, u64 bytes)
 {
 	struct kvoff_tier *tier = pool->tier;
 	size_t size = kvoff_size_of(pool->index);
-	u64 others = 0;
-	unsigned int i;
+	u64 others;
 	int ret;
 
 	if (!IS_ALIGNED(bytes, size))
 		return -EINVAL;
 	if (tier->going)
 		return -ENODEV;
-	for (i = 0; i < KVOFF_NR_BLOCK_SIZES; i++)
-		if (i != pool->index)
-			others += (u64)tier->pools[i].target * kvoff_size_of(i);
+	others = kvoff_tier_assigned(tier) - (u64)pool->target * size;
 	if (bytes > tier->capacity || others + bytes > tier->capacity)
 		return -ENOSPC;
 	ret = kvoff_pool_set_target(pool, div_u64(bytes, size));

@@ -304,11 +304,12 @@ struct kvoff_ctl_lease {
  * @id:		out (ADD): the tier's number
  * @reserved:	zero
  *
- * Capacity is given to block sizes by KVOFF_CTL_POOL_SET; what is left over goes to the sizes that commits ask for.
+ * Capacity is given to block sizes by KVOFF_CTL_POOL_SET; what is left over goes to the sizes that commits and moves ask
+ * for, as they ask.
  * Errors of ADD: EEXIST, a tier has this name, or this node; ENXIO, no such node, or it has no memory online;
  * EOPNOTSUPP, the node has memory in ZONE_MOVABLE only, which cannot back a tier (online it as kernel memory);
  * ENOSPC, the node's kernel-zone memory is smaller than @capacity; EUSERS, KVOFF_MAX_TIERS tiers exist.
- * Errors of SET: ENOENT; EBUSY, capacity below what is committed or in use; ENOSPC.
+ * Errors of SET: ENOENT; EBUSY, capacity below what the pools were given; ENOSPC.
  * Errors of REMOVE: ENOENT; EBUSY, frames are in use or committed memory depends on it.
  */
 struct kvoff_ctl_tier {
@@ -457,7 +458,8 @@ struct kvoff_move_desc {
  *		-EAGAIN		a client holds a reference (acquire)
  *		-ECANCELED	a write came during the copy; or the command was cancelled before this block's turn
  *				(then @from is KVOFF_TIER_NONE)
- *		-ENOSPC		the target has no free frame
+ *		-ENOSPC		the target has no free frame; where it has capacity that no pool has, the pool
+ *				grows, and later moves succeed
  *		-EHWPOISON	the source could not be read
  *		-EINVAL		@flags or a reserved field
  * @from:	the tier it was in, KVOFF_TIER_NONE if it was not looked at
