@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Attachments: the open files through which processes use a region. Each has a reference array of its own, which ends with it.
- * All share the region's address space, so that one unmap reaches every process.
+ * Attachments: the open files through which processes use a region. Each has a reference array of its own, which
+ * ends with it. All share the region's address space, so that one unmap reaches every process.
  */
 #include <linux/anon_inodes.h>
 #include <linux/file.h>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Batches of moves: from the submitter, by ioctl or io_uring, to the links that copy, and back. Each pair of tiers is a link with a
- * queue, a worker and a budget; unlike move.c this file knows nothing of blocks.
+ * Batches of moves: from the submitter, by ioctl or io_uring, to the links that copy, and back. Each pair of tiers
+ * is a link with a queue, a worker and a budget; unlike move.c this file knows nothing of blocks.
  *
- * A batch is alive until it is finished, which happens when its last item leaves the links. Cancelling takes items that
- * have not begun off the queues at once, so that no throttled link holds up a dying submitter.
+ * A batch is alive until it is finished, which happens when its last item leaves the links. Cancelling takes items
+ * that have not begun off the queues at once, so that no throttled link holds up a dying submitter.
  */
 #include <linux/completion.h>
 #include <linux/ktime.h>
@@ -120,8 +120,8 @@ static void kvoff_item_run(struct kvoff_item *item)
 }
 
 /*
- * A link may run ahead of its budget by so much: sleeping takes a few milliseconds at the least, in which a fast link copies
- * many blocks.
+ * A link may run ahead of its budget by so much: sleeping takes a few milliseconds at the least, in which a fast
+ * link copies many blocks.
  */
 #define KVOFF_LINK_BURST_NS	(20 * NSEC_PER_MSEC)
 

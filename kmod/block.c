@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Block records: how they come into being, their lock, and their end. What happens to a block in between is in fault.c and
- * move.c.
+ * Block records: how they come into being, their lock, and their end. What happens to a block in between is in
+ * fault.c and move.c.
  */
 #include <linux/lockdep.h>
 #include <linux/pagemap.h>

@@ -69,8 +69,10 @@ long kvoff_call(const struct kvoff_call *calls, size_t nr, struct file *file, un
 	if (call->makes_fd && copy_to_user((void __user *)arg, buf, size))
 		return -EFAULT;
 	ret = call->fn(file, buf);
-	if ((ret >= 0 || call->out_on_error) && copy_to_user((void __user *)arg, buf, size) && ret >= 0 && !call->makes_fd)
-		ret = -EFAULT;
+	if (ret < 0 && !call->out_on_error)
+		return ret;
+	if (copy_to_user((void __user *)arg, buf, size) && ret >= 0 && !call->makes_fd)
+		return -EFAULT;
 	return ret;
 }
 

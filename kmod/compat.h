@@ -22,7 +22,10 @@ static inline u64 kvoff_uring_arg(const struct io_uring_cmd *cmd, unsigned int w
 	return READ_ONCE(io_uring_sqe_cmd(cmd->sqe, u64)[word]);
 }
 
-/* A task-work function @name that calls @fn(cmd, issue_flags, dead); dead: the submitter is gone, touch no memory of it */
+/*
+ * A task-work function @name that calls @fn(cmd, issue_flags, dead); dead: the submitter is gone, touch no
+ * memory of it
+ */
 #define KVOFF_DEFINE_URING_TW(name, fn)							\
 static void name(struct io_tw_req req, io_tw_token_t tw)				\
 {											\

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Faults on a region's data. The frame is returned locked: while it is being mapped the mover, which locks it before it unmaps,
- * waits. The first write to an armed block comes through page_mkwrite.
+ * Faults on a region's data. The frame is returned locked: while it is being mapped the mover, which locks it
+ * before it unmaps, waits. The first write to an armed block comes through page_mkwrite.
  */
 #include <linux/pagemap.h>
 

@@ -3,12 +3,15 @@
  * kvoff: what the module's files share.
  *
  * Locks, in the order in which they nest:
- *	kvoff_tier_admin, kvoff_tier_mutex	tiers come, go and change size
- *	region->chunk_mutex	a region's block records come into being (never taken under a block lock)
- *	block lock		a bit of struct kvoff_block::flags; sleeps; may not be held over user copies or throttling
+ *	kvoff_tier_admin	tiers come and go, sysfs included
+ *	kvoff_tier_mutex	the set of tiers and their sizes
+ *	region->chunk_mutex	a region's block records come into being; never taken under a block lock
+ *	block lock		a bit of struct kvoff_block::flags; sleeps; not held over user copies or throttling
  *	folio lock		of a block's frame
- *	i_mmap_rwsem, page-table lock	the core's, inside unmap_mapping_range()
- *	region->attach_lock, region->account_lock, pool->lock, link->lock	spinlocks; only kvoff_commit_lock nests in them
+ *	i_mmap_rwsem, page-table lock
+ *				the core's, inside unmap_mapping_range()
+ *	attach_lock, account_lock, pool->lock, link->lock
+ *				spinlocks; only kvoff_commit_lock nests in them
  *	kvoff_commit_lock	spinlock, innermost
  */
 #ifndef KVOFF_H
@@ -258,10 +261,10 @@ int kvoff_view_create(u32 id, unsigned int fd_flags);
 
 /**
  * struct kvoff_block - one block of a region
- * @flags:	KVOFF_B_*; bit KVOFF_B_LOCK is the block lock: it serialises faults, writes and moves of this block and is
- *		taken before the folio lock
- * @frame:	where the bytes are, NULL while the block is empty; changes under the block lock, and the old frame's folio
- *		lock where there is one
+ * @flags:	KVOFF_B_*; bit KVOFF_B_LOCK is the block lock: it serialises faults, writes and moves of this block
+ *		and is taken before the folio lock
+ * @frame:	where the bytes are, NULL while the block is empty; changes under the block lock, and the old
+ *		frame's folio lock where there is one
  * @tier:	the frame's tier, under the block lock
  * @gen:	counts the frames the block has had, under the block lock; wraps
  */

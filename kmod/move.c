@@ -4,11 +4,11 @@
  *
  *	arm	lock block, lock frame, clear "written", unmap, see that nobody else holds the frame, unlock both
  *	copy	readers refault on the old frame, read-only, and go on
- *	flip	lock block, set MOVING, look for references, lock frame, unmap, see that no write came and that nobody else holds the
- *		frame, put the new frame in its place
+ *	flip	lock block, set MOVING, look for references, lock frame, unmap, see that no write came and that nobody
+ *		else holds the frame, put the new frame in its place
  *
- * Arming without the frame lock would miss a write fault that has passed page_mkwrite but not mapped its page yet; without the
- * freeze it would miss a write pin taken before. Either loses a write.
+ * Arming without the frame lock would miss a write fault that has passed page_mkwrite but not mapped its page yet;
+ * without the freeze it would miss a write pin taken before. Either loses a write.
  */
 #include <linux/pagemap.h>
 
@@ -39,12 +39,13 @@ struct kvoff_move {
 };
 
 /*
- * Announce that the block's place is about to change, and see whether any client has counted itself in. Called with the block
- * locked. Pairs with the client's count, fence, look at MOVING.
+ * Announce that the block's place is about to change, and see whether any client has counted itself in. Called with
+ * the block locked. Pairs with the client's count, fence, look at MOVING.
  */
 static bool kvoff_move_announce(struct kvoff_move *m)
 {
 	kvoff_block_publish(m->chunk, m->block, KVOFF_STATE_MOVING);
+	/* the client's fence is between its count and its look at MOVING */
 	smp_mb();
 	return !kvoff_region_referenced(m->region, m->block);
 }
@@ -107,7 +108,10 @@ out:
 	return ret;
 }
 
-/* The block stands still for the length of the copy: faults wait for the block lock, pins fail on the frozen count. */
+/*
+ * The block stands still for the length of the copy: faults wait for the block lock, pins fail on the frozen
+ * count.
+ */
 static int kvoff_move_stopped(struct kvoff_move *m)
 {
 	struct folio *folio = m->b->frame;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Sampling: every interval a share of each region's blocks is unmapped; those that fault again are in use. It sees plain CPU loads,
- * of which nobody tells. Whether a block is hot is for the policy to say.
+ * Sampling: every interval a share of each region's blocks is unmapped; those that fault again are in use. It sees
+ * plain CPU loads, of which nobody tells. Whether a block is hot is for the policy to say.
  */
 #include <linux/workqueue.h>
 

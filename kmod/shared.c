@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Shared arrays: pages that appear on first use, mapped by clients and by the policy daemon's views. They outlive their region
- * for as long as a view maps them, without keeping the region's memory.
+ * Shared arrays: pages that appear on first use, mapped by clients and by the policy daemon's views. They outlive
+ * their region for as long as a view maps them, without keeping the region's memory.
  */
 #include <linux/anon_inodes.h>
 #include <linux/file.h>

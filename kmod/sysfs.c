@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * /sys/class/kvoff: see sysfs-class-kvoff for what each attribute means. The class has one device each for the control node, the
- * tenants, tiers, tuning, stats and regions.
+ * /sys/class/kvoff: see sysfs-class-kvoff for what each attribute means. The class has one device each for the
+ * control node, the tenants, tiers, tuning, stats and regions.
  */
 #include <linux/device.h>
 #include <linux/pid_namespace.h>

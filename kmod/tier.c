@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tiers: which node, how much of it, and the thread that keeps the pools of a tier as large and as clean as they shall be.
+ * Tiers: which node, how much of it, and the thread that keeps the pools of a tier as large and as clean as they
+ * shall be.
  */
 #include <linux/kthread.h>
 #include <linux/mmzone.h>
@@ -10,8 +11,8 @@
 #include "kvoff.h"
 
 /*
- * kvoff_tier_admin is held over the whole of adding and removing a tier, sysfs included; kvoff_tier_mutex protects the set and the
- * sizes. Attributes are written under the latter only, so that removing a tier may wait for them.
+ * kvoff_tier_admin is held over the whole of adding and removing a tier, sysfs included; kvoff_tier_mutex protects
+ * the set and the sizes. Attributes are written under the latter only, so that removing a tier may wait for them.
  */
 static DEFINE_MUTEX(kvoff_tier_admin);
 DEFINE_MUTEX(kvoff_tier_mutex);
@@ -190,8 +191,8 @@ static struct kvoff_tier *kvoff_tier_find(const char *name)
 }
 
 /*
- * Replace the set by one without @gone and with @come, in order of rank. NULL for neither: ranks have changed. Readers of the
- * old set are waited for.
+ * Replace the set by one without @gone and with @come, in order of rank. NULL for neither: ranks have changed.
+ * Readers of the old set are waited for.
  */
 static int kvoff_tier_set_replace(struct kvoff_tier *gone, struct kvoff_tier *come)
 {
@@ -237,7 +238,10 @@ static int kvoff_tier_sysfs_add(struct kvoff_tier *tier)
 	return 0;
 }
 
-/* Ends a tier that no reader can find any more and whose frames are all in its pools. Called without kvoff_tier_mutex. */
+/*
+ * Ends a tier that no reader can find any more and whose frames are all in its pools. Called without
+ * kvoff_tier_mutex.
+ */
 static void kvoff_tier_end(struct kvoff_tier *tier)
 {
 	unsigned int i;
@@ -400,8 +404,8 @@ out:
 }
 
 /*
- * Stop frames from leaving the tier, if none is out and no promise depends on it. Each pool is closed under its own lock, which
- * is what kvoff_pool_take() looks under; a pool found in use opens the others again.
+ * Stop frames from leaving the tier, if none is out and no promise depends on it. Each pool is closed under its own
+ * lock, which is what kvoff_pool_take() looks under; a pool found in use opens the others again.
  */
 static int kvoff_tier_close(struct kvoff_tier *tier)
 {
@@ -543,8 +547,8 @@ int kvoff_tiers_init(void)
 }
 
 /*
- * At unload no file is open, so no frame is in a block. What something still pins is let go: it is an ordinary page by now, and
- * returns to its node when the pin goes.
+ * At unload no file is open, so no frame is in a block. What something still pins is let go: it is an ordinary page
+ * by now, and returns to its node when the pin goes.
  */
 void kvoff_tiers_exit(void)
 {
