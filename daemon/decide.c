@@ -101,15 +101,15 @@ unsigned int decide_levels(const struct decide_tier *tiers, uint8_t *level)
 
 	memset(level, KVOFF_TIER_NONE, KVOFF_MAX_TIERS);
 	for (;;) {
-		uint64_t fastest = UINT64_MAX;
+		uint64_t lowest = UINT64_MAX;
 
 		for (unsigned int t = 0; t < KVOFF_MAX_TIERS; t++)
-			if (tiers[t].present && level[t] == KVOFF_TIER_NONE && tiers[t].latency_ns < fastest)
-				fastest = tiers[t].latency_ns;
-		if (fastest == UINT64_MAX)
+			if (tiers[t].present && level[t] == KVOFF_TIER_NONE && tiers[t].rank < lowest)
+				lowest = tiers[t].rank;
+		if (lowest == UINT64_MAX)
 			return nr;
 		for (unsigned int t = 0; t < KVOFF_MAX_TIERS; t++)
-			if (tiers[t].present && level[t] == KVOFF_TIER_NONE && tiers[t].latency_ns <= fastest + fastest / 4)
+			if (tiers[t].present && tiers[t].rank == lowest)
 				level[t] = (uint8_t)nr;
 		nr++;
 	}

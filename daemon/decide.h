@@ -5,7 +5,7 @@
  * decide() is a pure function of its input: no I/O, no clock, no memory of earlier calls, so that the daemon, the unit
  * tests and the trace simulator run the same code. It looks at every block twice and sorts nothing.
  *
- * Tiers of similar latency form a level and are used together, in proportion to their bandwidth. A level keeps some
+ * Tiers of one rank form a level and are used together, in proportion to their bandwidth. A level keeps some
  * room free, so that new blocks are born in the fastest one; when the room falls under the low mark its coldest
  * blocks go one level down, until the high mark is reached. A block that was used where it lies moves up when there is
  * room above the high mark, or when it is hotter by a margin than the coldest block up there, which then makes way.
@@ -54,13 +54,13 @@ struct decide_pool {
 /**
  * struct decide_tier - one tier, at the index that is its number
  * @present:	the tier exists; all else is read only if it does
- * @latency_ns:	load latency; decides the level
+ * @rank:	as in struct kvoff_ctl_tier; tiers of one rank form a level
  * @bandwidth_mbps: for sharing a level; 0 counts as 1
  * @pools:	by log2(block size / KVOFF_BLOCK_SIZE_MIN)
  */
 struct decide_tier {
 	bool present;
-	uint32_t latency_ns;
+	uint32_t rank;
 	uint32_t bandwidth_mbps;
 	struct decide_pool pools[KVOFF_NR_BLOCK_SIZES];
 };
@@ -163,11 +163,11 @@ size_t decide(struct decide_work *work, const struct decide_input *in, struct de
 void decide_rules_init(struct decide_rules *rules);
 
 /**
- * decide_levels - sort tiers into levels of similar latency
+ * decide_levels - sort tiers into levels by rank
  * @tiers:	KVOFF_MAX_TIERS tiers
  * @level:	out: each tier's level, 0 is the fastest; KVOFF_TIER_NONE where there is no tier
  *
- * A tier belongs to the level of the fastest tier that is at most a quarter faster. Returns how many levels.
+ * Returns how many levels.
  */
 unsigned int decide_levels(const struct decide_tier *tiers, uint8_t *level);
 

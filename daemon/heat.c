@@ -48,6 +48,7 @@ unsigned int heat_see(struct heat *h, struct heat_rates *rates, const struct hea
 		h->tier = look->tier;
 		h->uses = 0;
 		h->refused = 0;
+		h->cancelled = 0;
 		h->used = now;
 		h->placed = now;
 		h->hinted = now;

@@ -43,6 +43,7 @@
  * @flags:	HEAT_*
  * @uses:	uses after the first, bursts counted once; stops at 255
  * @refused:	refused moves in a row
+ * @cancelled:	of these, cancelled by writes
  */
 struct heat {
 	uint32_t touches;
@@ -56,6 +57,7 @@ struct heat {
 	uint8_t flags;
 	uint8_t uses;
 	uint8_t refused;
+	uint8_t cancelled;
 };
 
 /**

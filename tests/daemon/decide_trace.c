@@ -111,8 +111,8 @@ static struct result run(const struct trace *t, enum decide_policy policy, doubl
 	in->rules.births_ahead = 1;
 	in->regions = &region;
 	in->nr_regions = 1;
-	in->tiers[0] = (struct decide_tier) { .present = true, .latency_ns = 100, .bandwidth_mbps = 100000 };
-	in->tiers[1] = (struct decide_tier) { .present = true, .latency_ns = 300, .bandwidth_mbps = 30000 };
+	in->tiers[0] = (struct decide_tier) { .present = true, .rank = 0, .bandwidth_mbps = 100000 };
+	in->tiers[1] = (struct decide_tier) { .present = true, .rank = 1, .bandwidth_mbps = 30000 };
 	in->tiers[0].pools[0] = (struct decide_pool) { .blocks = capacity };
 	in->tiers[1].pools[0] = (struct decide_pool) { .blocks = t->nr_blocks, .room = t->nr_blocks };
 	in->link_bytes[0][1] = in->link_bytes[1][0] = 1ull << 40;

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * One tick: look at the blocks, decide, send the moves, and choose when to do so again.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/timerfd.h>
+#include <time.h>
+
+#include "kvoffd.h"
+#include "log.h"
+
+/* With nothing to look after, only the report keeps the daemon awake. */
+#define IDLE_MS		1000
+
+uint64_t clock_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+uint32_t heat_now(void)
+{
+	return (uint32_t)(clock_ms() / (1000 / HEAT_SEC));
+}
+
+static uint64_t cpu_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+void rules_of(const struct conf *conf, uint64_t interval_ms, struct decide_rules *rules)
+{
+	*rules = (struct decide_rules) {
+		.policy = (enum decide_policy)conf->policy,
+		.free_low = (uint32_t)conf->free_low.value,
+		.free_high = (uint32_t)conf->free_high.value,
+		.births_ahead = (uint32_t)((conf->births_ahead_ms + interval_ms - 1) / interval_ms),
+		.margin = (uint32_t)(log2(conf->margin) * HEAT_KEY_OCTAVE),
+		.residence = (uint32_t)(conf->residence_ms * HEAT_SEC / 1000),
+		.prefetch = (uint32_t)(conf->prefetch_ms * HEAT_SEC / 1000),
+		.prefetch_share = (uint32_t)(conf->prefetch_share.value / 100),
+	};
+}
+
+void tick_ranks(const struct kvoffd *d, uint32_t rank[KVOFF_MAX_TIERS])
+{
+	for (unsigned int t = 0; t < KVOFF_MAX_TIERS; t++)
+		rank[t] = d->tiers.tier[t].rank;
+}
+
+static void look(struct kvoffd *d, uint32_t now, struct observed *observed)
+{
+	uint32_t present = 0;
+
+	for (unsigned int t = 0; t < KVOFF_MAX_TIERS; t++)
+		present |= d->tiers.tier[t].present ? 1u << t : 0;
+	for (size_t i = 0; i < d->regions.nr; i++) {
+		struct region *region = d->regions.region[i];
+
+		if (region_grow(region)) {
+			d->sync |= region->gone;
+			continue;
+		}
+		region_look(region, present, now, observed);
+		heat_age(&region->rates, now, (uint32_t)d->conf.half_life_s * HEAT_SEC);
+		if (d->conf.policy == DECIDE_LRU)
+			heat_rank_lru(&region->keys);
+		else
+			heat_rank(&region->rates, &region->keys);
+	}
+}
+
+static void age_births(struct kvoffd *d, const struct observed *observed)
+{
+	for (unsigned int t = 0; t < KVOFF_MAX_TIERS; t++) {
+		for (unsigned int c = 0; c < KVOFF_NR_BLOCK_SIZES; c++) {
+			double *births = &d->births[t][c], seen = (double)observed->births[t][c];
+
+			/* up at once, down slowly: bursts come in groups */
+			*births = seen > *births ? seen : *births * 0.95 + seen * 0.05;
+		}
+	}
+	d->observed.looked = observed->looked;
+	d->observed.rereads += observed->rereads;
+	d->observed.reread_bytes += observed->reread_bytes;
+}
+
+static void fill_tier(struct kvoffd *d, unsigned int t, unsigned int sizes)
+{
+	const struct tier *tier = &d->tiers.tier[t];
+	struct decide_tier *out = &d->input.tiers[t];
+
+	memset(out, 0, sizeof(*out));
+	if (!tier->present)
+		return;
+	out->present = true;
+	out->rank = tier->rank;
+	out->bandwidth_mbps = tier->bandwidth_mbps;
+	for (unsigned int c = 0; c < KVOFF_NR_BLOCK_SIZES; c++) {
+		uint64_t size = (uint64_t)KVOFF_BLOCK_SIZE_MIN << c, room, pending = d->act.pending[t][c];
+		struct decide_pool *pool = &out->pools[c];
+
+		if (!(sizes & (1u << c)))
+			continue;
+		room = tier->pools[c].free / size;
+		pool->blocks = tier->pools[c].filled / size;
+		pool->room = room > pending && !(d->act.full & (1u << t)) ? room - pending : 0;
+		pool->reserve = (pool->blocks * d->tiers.reserve_percent + 99) / 100;
+		pool->births = (uint64_t)ceil(d->births[t][c] - 0.05 > 0 ? d->births[t][c] : 0);
+	}
+}
+
+static bool fill_input(struct kvoffd *d, uint32_t now, unsigned int sizes)
+{
+	if (d->nr_views < d->regions.nr) {
+		size_t room = d->regions.nr * 2;
+		struct decide_region *grown = realloc(d->views, room * sizeof(*grown));
+
+		if (!grown)
+			return false;
+		d->views = grown;
+		d->nr_views = room;
+	}
+	for (size_t i = 0; i < d->regions.nr; i++) {
+		const struct region *r = d->regions.region[i];
+
+		d->views[i] = (struct decide_region) {
+			.id = r->id, .size_class = r->size_class, .unit = r->unit, .nr = r->nr, .heat = r->heat, .keys = &r->keys,
+		};
+	}
+	d->input.now = now;
+	d->input.regions = d->views;
+	d->input.nr_regions = d->regions.nr;
+	rules_of(&d->conf, d->interval_ms, &d->input.rules);
+	for (unsigned int t = 0; t < KVOFF_MAX_TIERS; t++) {
+		fill_tier(d, t, sizes);
+		for (unsigned int to = 0; to < KVOFF_MAX_TIERS; to++)
+			d->input.link_bytes[t][to] = act_link_bytes(&d->act, t, to);
+	}
+	return true;
+}
+
+static void set_timer(struct kvoffd *d, uint64_t ms)
+{
+	struct itimerspec when = { .it_value = { .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000 } };
+
+	timerfd_settime(d->timer, 0, &when, NULL);
+}
+
+void tick(struct kvoffd *d)
+{
+	uint64_t began = cpu_us(), now_ms = clock_ms(), next;
+	uint32_t now = heat_now(), rank[KVOFF_MAX_TIERS], speed[KVOFF_MAX_TIERS];
+	struct observed observed = { 0 };
+	unsigned int sizes = 0;
+	size_t nr = 0, sent = 0;
+	int err;
+
+	d->interval_ms = d->ticked && now_ms > d->ticked ? now_ms - d->ticked : d->conf.interval_ms;
+	d->ticked = now_ms;
+	if (d->sync) {
+		err = regions_sync(&d->regions, d->control, now);
+		if (err)
+			log_warn("regions cannot be listed", "error=\"%s\"", strerror(-err));
+		d->sync = err != 0;
+	}
+	look(d, now, &observed);
+	age_births(d, &observed);
+
+	for (size_t i = 0; i < d->regions.nr; i++)
+		sizes |= 1u << d->regions.region[i]->size_class;
+	tiers_refresh(&d->tiers, sizes);
+	for (unsigned int t = 0; t < KVOFF_MAX_TIERS; t++)
+		speed[t] = d->tiers.tier[t].bandwidth_mbps;
+	act_tick(&d->act, (const uint32_t (*)[KVOFF_MAX_TIERS])d->tiers.budget_mbps, speed, d->interval_ms);
+	tick_ranks(d, rank);
+	if (sizes && fill_input(d, now, sizes)) {
+		nr = decide(d->work, &d->input, d->moves, d->conf.max_moves);
+		sent = act_send(&d->act, &d->regions, d->moves, nr, rank);
+	}
+	if (nr)
+		log_debug("moves decided", "decided=%zu sent=%zu", nr, sent);
+
+	d->tick_us = cpu_us() - began;
+	d->cpu_us += d->tick_us;
+	d->ticks++;
+	/* a terabyte of small blocks takes longer to look through: then less often, so that it costs no more */
+	next = d->tick_us * 100 / d->conf.cpu_percent / 1000;
+	if (next < d->conf.interval_ms)
+		next = d->conf.interval_ms;
+	if (!d->regions.nr && next < IDLE_MS)
+		next = IDLE_MS;
+	set_timer(d, next);
+}
