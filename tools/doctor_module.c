@@ -104,15 +104,16 @@ static void not_loaded(struct doctor *d)
 		if (*o.list)
 			mend(found(d, "module-other-kernel", SEVERITY_ERROR,
 				   "the module is installed for %s, but the kernel that runs is %s", o.list, release),
-			     "make module install-module KVER=%s", release);
+			     "make install-kmod KERNELS=%s && modprobe kvoff", release);
 		else
 			mend(found(d, "module-missing", SEVERITY_ERROR, "the module is not installed (no kvoff.ko in "
-				   MODULES "/%s)", release), "make module install-module");
+				   MODULES "/%s)", release),
+			     "make install-kmod KERNELS=%s && modprobe kvoff", release);
 		return;
 	}
 	if (built_for(path, other, sizeof(other)) && strcmp(other, release)) {
 		mend(found(d, "module-other-kernel", SEVERITY_ERROR, "%s was built for %s, but the kernel that runs is %s",
-			   path, other, release), "make module install-module KVER=%s", release);
+			   path, other, release), "make install-kmod KERNELS=%s && modprobe kvoff", release);
 		return;
 	}
 	mend(found(d, "module-not-loaded", SEVERITY_ERROR, "the module is installed for this kernel but not loaded"),

@@ -121,6 +121,7 @@ static int visit(struct placement *p, enum visit what, const void *ptr, size_t l
 		case VISIT_READ:
 			look(p, w, &b);
 			bytes[w->place] += to - from;
+			p->read[w->place] += to - from;
 			if (w->flags & WATCH_PROMOTED) {
 				p->moved.promoted_read += p->block_size;
 				w->flags &= ~WATCH_PROMOTED;
@@ -182,17 +183,25 @@ static void scan(struct placement *p)
 static void sample(struct placement *p, const struct watcher *w)
 {
 	struct libkvoff_stats s = { .size = sizeof(s) };
-	struct moved m = placement_moved(p);
+	uint64_t read[NR_PLACES];
 	struct timespec now;
+	struct moved m;
 	unsigned int i;
 
 	if (libkvoff_stats(p->kv, &s))
 		return;
+	pthread_mutex_lock(&p->lock);
+	m = p->moved;
+	memcpy(read, p->read, sizeof(read));
+	pthread_mutex_unlock(&p->lock);
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	fprintf(w->samples, "%.3f", now.tv_sec - w->begun.tv_sec + (now.tv_nsec - w->begun.tv_nsec) / 1e9);
 	for (i = 0; i < w->tiers->nr; i++)
 		fprintf(w->samples, ",%llu", (unsigned long long)s.tier_used[w->tiers->tier[i].id]);
-	fprintf(w->samples, ",%llu,%llu\n", (unsigned long long)m.promoted, (unsigned long long)m.demoted);
+	fprintf(w->samples, ",%llu,%llu", (unsigned long long)m.promoted, (unsigned long long)m.demoted);
+	for (i = 0; i < w->tiers->nr; i++)
+		fprintf(w->samples, ",%llu", (unsigned long long)read[w->tiers->tier[i].id]);
+	fputc('\n', w->samples);
 }
 
 static void *watch(void *arg)
@@ -240,7 +249,10 @@ int placement_watch(struct placement *p, const struct tiers *tiers, unsigned int
 		fputs("t", samples);
 		for (i = 0; i < tiers->nr; i++)
 			fprintf(samples, ",%s", tiers->tier[i].name);
-		fputs(",promoted,demoted\n", samples);
+		fputs(",promoted,demoted", samples);
+		for (i = 0; i < tiers->nr; i++)
+			fprintf(samples, ",%s_reread", tiers->tier[i].name);
+		fputc('\n', samples);
 	}
 	p->watcher = w;
 	ret = pthread_create(&w->thread, NULL, watch, p);

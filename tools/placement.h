@@ -39,7 +39,8 @@ struct watched_block;
  * @kv:		the region
  * @rank:	of each tier
  * @fastest:	the tier of the lowest rank
- * @moved:	totals; under @lock, as are @block and @nr
+ * @moved:	totals; under @lock, as are @read, @block and @nr
+ * @read:	bytes that each tier served
  * @block:	what was last seen of each block, @nr of them
  */
 struct placement {
@@ -49,6 +50,7 @@ struct placement {
 	unsigned int fastest;
 	pthread_mutex_t lock;
 	struct moved moved;
+	uint64_t read[NR_PLACES];
 	struct watched_block *block;
 	uint64_t nr;
 	struct watcher *watcher;

@@ -37,7 +37,7 @@ static const char usage_text[] =
 "  --tenant NAME          device node below /dev/kvoff (default \"default\")\n"
 "the report\n"
 "  --json FILE            write the report as JSON too, \"-\" for standard output instead of the readable one\n"
-"  --samples FILE         write a time series as CSV: t, bytes in each tier, promoted and demoted so far\n"
+"  --samples FILE         write a time series as CSV: t, bytes in each tier, promoted, demoted and re-read so far\n"
 "  --sample-ms N          look at all blocks every N ms (default 100)\n"
 "  --progress             say every few seconds how far it is\n"
 "the model of the wait for a prefix\n"

@@ -37,7 +37,7 @@ static void tier_json(struct json *j, const struct tier *t, const struct daemon 
 	json_u64(j, "latency_ns", t->latency_ns);
 	json_u64(j, "bandwidth_mbps", t->bandwidth_mbps);
 	if (more) {
-		json_string(j, "cost_source", json_member_string(more, "source", ""));
+		json_string(j, "cost_source", json_member_string(more, "latency_source", ""));
 		json_string(j, "path", json_member_string(more, "path", ""));
 	}
 	json_end(j);
@@ -75,7 +75,7 @@ static void tiers_people(const struct tiers *tiers, const struct daemon *d)
 		printf("%-12s %4u %4d %-8s %8s %8s %8s %8s %8s %8s %9s  %s\n", t->name, t->rank, t->node, t->state,
 		       size_format(t->capacity).s, size_format(t->filled).s, size_format(t->used).s,
 		       size_format(t->free).s, size_format(t->orphan).s, latency, bandwidth,
-		       json_member_string(more, "source", "-"));
+		       json_member_string(more, "latency_source", "-"));
 	}
 }
 
@@ -191,9 +191,10 @@ int cmd_regions(int argc, char **argv, bool json)
 	return 0;
 }
 
-static int count_entry(const char *name, void *arg)
+/* The folder has entries of the driver core's own beside the numbered ones. */
+static int count_region(const char *name, void *arg)
 {
-	++*(unsigned int *)arg;
+	*(unsigned int *)arg += name[strspn(name, "0123456789")] == 0;
 	return 0;
 }
 
@@ -214,8 +215,7 @@ int cmd_status(int argc, char **argv, bool json)
 	counters_read(&c);
 	daemon_read(&d);
 	sys_read_u64(&abi, SYS_KVOFF "/control/abi_version");
-	/* root's folder: for others this stays 0 and is left out below */
-	sys_each(SYS_KVOFF "/regions", count_entry, &nr);
+	sys_each(SYS_KVOFF "/regions", count_region, &nr);
 
 	if (json) {
 		json_object(&j, NULL);

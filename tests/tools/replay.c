@@ -134,7 +134,7 @@ static void test_output(void)
 	put("t.jsonl", small);
 	run("LIBKVOFF_FALLBACK=1 $BIN/kvoff-replay --samples %s --sample-ms 1 %s && head -n 1 %s", scratch("s.csv"),
 	    scratch("t.jsonl"), scratch("s.csv"));
-	ktap_result(!run_status && output_has("t,memory,promoted,demoted") && output_has("model, not measured"),
+	ktap_result(!run_status && output_has("t,memory,promoted,demoted,memory_reread") && output_has("model, not measured"),
 		    "writes a time series, labels the model as a model");
 	run("LIBKVOFF_FALLBACK=1 $BIN/kvoff-replay --json - %s", scratch("t.jsonl"));
 	json_free(report);
