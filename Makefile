@@ -56,7 +56,45 @@ $(B)/bin $(B)/lib:
 
 skip-note	= not built here for want of libraries: $(skipped). make vm-build builds them in the Debian 13 root
 
-.PHONY: all progs
-all: progs
+.PHONY: all progs demo check vm vm-build install install-kmod clean help list-tests-native list-tests-guest
+all: progs kmod
 	$(if $(skipped),@echo "$(skip-note)")
+	$(if $(wildcard /lib/modules/$(firstword $(KERNELS))/build),,@echo "no headers for kernel $(KERNELS): no module built")
 progs: $(addprefix $(B)/bin/,$(built)) $(extra-all)
+
+# What the two commands need is set up by them.
+demo:
+	tests/demo/demo
+# make check KERNEL=6.12 SUITE=name-stays runs one kernel and suite
+check:
+	tests/check $(addprefix -k ,$(KERNEL)) $(addprefix -s ,$(SUITE))
+
+# A shell in the emulated machine, with the module loaded and the programs in the path.
+vm: vm-build
+	tests/vm/shell $(addprefix -k ,$(KERNEL)) $(addprefix -m ,$(MACHINE))
+vm-build:
+	tests/vm/inroot $(MAKE) B=build/trixie KERNELS="$$(tests/vm/run --list-kernels | cut -d' ' -f2 | uniq | xargs)" progs kmod
+
+install: install-libkvoff $(if $(filter kvoffd,$(built)),install-daemon) install-tools install-kmod
+install-kmod: kmod
+	$(if $(wildcard build/kmod/$(firstword $(KERNELS))/kvoff.ko),install -D -m 644 build/kmod/$(firstword $(KERNELS))/kvoff.ko \
+		$(DESTDIR)/lib/modules/$(firstword $(KERNELS))/updates/kvoff.ko)
+	install -D -m 644 kmod/uapi/kvoff.h $(DESTDIR)$(PREFIX)/include/kvoff.h
+	install -D -m 644 kmod/60-kvoff.rules $(DESTDIR)$(PREFIX)/lib/udev/rules.d/60-kvoff.rules
+	$(if $(DESTDIR),,-depmod $(firstword $(KERNELS)))
+
+list-tests-native:
+	@echo $(filter $(tests-native),$(built))
+list-tests-guest:
+	@echo $(filter $(tests-guest),$(built))
+
+clean:
+	rm -rf $(B)
+
+help:
+	@echo "make demo      boot an emulated CXL machine and replay a trace of an inference service in it"
+	@echo "make check     all tests; KERNEL=6.12|newest and SUITE=NAME select"
+	@echo "make           what this machine can build; make install installs it (PREFIX, DESTDIR)"
+	@echo "make vm        a shell in the emulated machine; KERNEL=, MACHINE=cxl|cxl-switch|numa"
+	@echo "make vm-build  everything, inside the Debian 13 root"
+	@echo "make clean     removes build/; the root stays in the cache (tests/vm/README.md)"

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# The module, for each kernel whose headers are at hand: $(B)/kmod/<kernel>/kvoff.ko, and in $(B)/kmod/<kernel>/hooks/ the same
+# The module, for each kernel whose headers are at hand: build/kmod/<kernel>/kvoff.ko, and in build/kmod/<kernel>/hooks/ the same
 # with the delays that tests use. Built from a copy of the sources, so that several kernels do not step on each other's objects.
 KMOD_SRC	:= Kbuild $(wildcard kmod/*.[ch] kmod/uapi/*.h)
 KERNELS		?= $(shell uname -r)
 KBUILD_FLAGS	?= W=1
 
-$(B)/kmod/%/kvoff.ko: $(KMOD_SRC)
+build/kmod/%/kvoff.ko: $(KMOD_SRC)
 	@mkdir -p $(@D)/kmod/uapi
 	@cp -p Kbuild $(@D)/ && cp -p kmod/*.[ch] $(@D)/kmod/ && cp -p kmod/uapi/*.h $(@D)/kmod/uapi/
 	$(MAKE) -C /lib/modules/$(firstword $(subst /, ,$*))/build M=$(abspath $(@D)) $(KBUILD_FLAGS) \
@@ -14,5 +14,5 @@ $(B)/kmod/%/kvoff.ko: $(KMOD_SRC)
 	@touch $@
 
 .PHONY: kmod kmod-hooks
-kmod: $(foreach k,$(KERNELS),$(if $(wildcard /lib/modules/$(k)/build),$(B)/kmod/$(k)/kvoff.ko))
-kmod-hooks: $(foreach k,$(KERNELS),$(B)/kmod/$(k)/hooks/kvoff.ko)
+kmod: $(foreach k,$(KERNELS),$(if $(wildcard /lib/modules/$(k)/build),build/kmod/$(k)/kvoff.ko))
+kmod-hooks: $(foreach k,$(KERNELS),build/kmod/$(k)/hooks/kvoff.ko)
