@@ -7,7 +7,7 @@ libkvoff-objs	:= $(patsubst %.c,$(B)/obj/%.o,$(libkvoff-src))
 libkvoff-soname	:= libkvoff.so.0
 libkvoff-so	:= $(B)/lib/libkvoff.so.$(VERSION)
 
-extra-all	+= $(B)/lib/libkvoff.a $(B)/lib/libkvoff.so $(B)/lib/libkvoff.pc
+extra-all	+= $(B)/lib/libkvoff.a $(B)/lib/libkvoff.so
 
 $(libkvoff-objs): EXTRA_CFLAGS += -fPIC
 
@@ -23,15 +23,12 @@ $(B)/lib/libkvoff.so: $(libkvoff-so)
 	ln -sf $(notdir $<) $(B)/lib/$(libkvoff-soname)
 	ln -sf $(libkvoff-soname) $@
 
-$(B)/lib/libkvoff.pc: libkvoff/libkvoff.pc.in libkvoff/build.mk | $(B)/lib
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' $< >$@
-
 progs			+= kvoff-example
 kvoff-example-src	:= libkvoff/example.c
 kvoff-example-kvoff	:= y
 
 .PHONY: install-libkvoff
-install-libkvoff: $(B)/lib/libkvoff.a $(B)/lib/libkvoff.so $(B)/lib/libkvoff.pc
+install-libkvoff: $(B)/lib/libkvoff.a $(B)/lib/libkvoff.so
 	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/include
 	install -d $(DESTDIR)$(PREFIX)/share/man/man3 $(DESTDIR)$(PREFIX)/share/man/man7
 	install -m 644 $(B)/lib/libkvoff.a $(DESTDIR)$(LIBDIR)

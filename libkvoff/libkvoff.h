@@ -109,7 +109,8 @@ uint64_t libkvoff_index(const struct libkvoff *kv, const void *ptr);
  * 1/16 unused, sizes of a block and more start on a block, and smaller ones do not straddle one unless they must. All
  * others are packed, and what is left unused goes to requests that fit there. Contents are undefined (zero where the
  * memory was never used). Recycled memory costs no system call.
- * Errors: ENOMEM, the tiers or the region are full; EDQUOT, the tenant's quota; EPERM, an attached region; EINVAL, @size is 0.
+ * Errors: ENOMEM, the tiers or the region are full; EDQUOT, the tenant's quota; EPERM, an attached region; EINVAL,
+ * @size is 0.
  */
 void *libkvoff_alloc(struct libkvoff *kv, size_t size);
 

@@ -12,6 +12,8 @@
 #include "heap.h"
 #include "region.h"
 
+_Static_assert(sizeof(void *) == 8, "a region's addresses need 64 bits");
+
 #define DEFAULT_LENGTH	    (UINT64_C(1) << 40)
 #define DEFAULT_COMMIT_STEP (UINT64_C(64) << 20)
 

@@ -398,6 +398,41 @@ static void acquire_threads(void)
 	libkvoff_close(shared);
 }
 
+static void *refused(void *arg)
+{
+	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED))
+		CHECK(libkvoff_release(shared, (uint64_t[]){ 1, 2, 3, 4, 5, 6, 7, 8, 9 }, 9) == -EINVAL);
+	return NULL;
+}
+
+/* The kernel may look at any moment: it must not find a block free that a refused release was about. */
+static void release_refused(void)
+{
+	static const uint64_t held[] = { 1, 2, 3, 4, 5, 6, 7, 8 };
+	pthread_t thread;
+	int i, seen = 0;
+
+	shared = fresh();
+	CHECK(libkvoff_acquire(shared, held, 8) == 0);
+	stop = false;
+	pthread_create(&thread, NULL, refused, NULL);
+	for (i = 0; i < 5000000 || (!seen && i < 1000000000); i++) {
+		uint32_t refs = __atomic_load_n(&mock.refs[1 + i % 8], __ATOMIC_RELAXED);
+
+		seen += refs != 1;
+		if (!refs && !CHECK(refs))
+			break;
+	}
+	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	printf("# looked into %d refused releases\n", seen);
+	CHECK(seen);
+	CHECK(libkvoff_release(shared, held, 8) == 0);
+	for (i = 0; i < NR; i++)
+		CHECK(!mock.refs[i]);
+	libkvoff_close(shared);
+}
+
 /* ------------------------------------------------------------------ discard */
 
 static void discards(void)
@@ -550,6 +585,7 @@ static const struct ktap_test tests[] = {
 	{ "acquire: overflow", acquire_overflow },
 	{ "acquire steps back from a flip", acquire_moving },
 	{ "acquire and release from threads, with flips", acquire_threads },
+	{ "a refused release frees nothing, not for a moment", release_refused },
 	{ "discard joins neighbours", discards },
 	{ "query", queries },
 	{ "stats", statistics },
