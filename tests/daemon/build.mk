@@ -5,3 +5,8 @@ progs			+= decide_trace
 decide_trace-src	:= tests/daemon/decide_trace.c daemon/decide.c daemon/heat.c
 decide_trace-ldlibs	:= -lm
 tests-native		+= decide_trace
+
+# against the module, in the emulated machine; starts the kvoffd beside it
+progs			+= daemon_live
+daemon_live-src		:= tests/daemon/live.c
+tests-guest		+= daemon_live
