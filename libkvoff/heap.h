@@ -49,14 +49,12 @@ struct lkv_run {
 int lkv_heap_create(struct libkvoff *kv);
 void lkv_heap_destroy(struct libkvoff *kv);
 
-/*
- * commit.c: with heap->lock held, which lkv_commit_grow() and lkv_commit_for() drop while they ask the kernel.
- */
+/* commit.c, with heap->lock held, which only lkv_commit_more() drops for a while. */
 
 /* How many blocks more must be committed before the blocks of @run, free until now, may be used; 0 if none. */
 uint64_t lkv_commit_missing(struct libkvoff *kv, const struct lkv_run *run);
 
-/* Gets at least @missing blocks committed for an allocation of @size bytes: 0 (look again), or -errno with a message. */
+/* Gets @missing blocks committed, for an allocation of @size bytes: 0 (look again), or -errno with a message. */
 int lkv_commit_more(struct libkvoff *kv, uint64_t missing, uint64_t size);
 
 /* An allocation is on the blocks of @run now; none is any more. */

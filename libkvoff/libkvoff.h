@@ -234,8 +234,8 @@ int libkvoff_stats(struct libkvoff *kv, struct libkvoff_stats *out);
  * libkvoff_strerror - what went wrong, for people
  * @err:	a negative errno that a function of this library returned, or errno after NULL
  *
- * Returns the message of the last failed call of this thread if it failed with @err, else a general text for @err. Valid
- * until the thread's next call into the library.
+ * Returns the message of the last failed call of this thread if it failed with @err, else a general text for @err.
+ * Valid until the thread's next call into the library.
  */
 const char *libkvoff_strerror(int err);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The module as libkvoff sees it: open(), access(), ioctl() and mmap() of the library end here (-Wl,--wrap). It checks every
- * argument against kvoff.h, and keeps the promises of commit and discard, so that a library that breaks its part
+ * The module as libkvoff sees it: open(), access(), ioctl() and mmap() of the library end here (-Wl,--wrap). It checks
+ * every argument against kvoff.h, and keeps the promises of commit and discard, so that a library that breaks its part
  * of them is found out. One region at a time.
  */
 #ifndef TESTS_LIB_MOCK_H
