@@ -575,8 +575,8 @@ static void threads(void)
 	void *ret;
 	uintptr_t i;
 
-	/* about half of what they would like to have */
-	mock_reset(40);
+	/* less than one of them would like to have */
+	mock_reset(12);
 	shared = open_region(64 * KIB, 1ULL << 30, 512 * KIB);
 	for (i = 0; i < 4; i++)
 		pthread_create(&thread[i], NULL, churn, (void *)(i + 1));
@@ -588,7 +588,7 @@ static void threads(void)
 	CHECK(failed > 0);
 	CHECK(libkvoff_stats(shared, &stats) == 0);
 	CHECK(!stats.allocated && !stats.nr_allocated);
-	CHECK(mock.used <= mock.committed && mock.committed <= 16);
+	CHECK(mock.used <= mock.committed && mock.committed <= 12);
 	libkvoff_close(shared);
 }
 
