@@ -79,7 +79,7 @@ static int no_commit(struct libkvoff *kv, int err, uint64_t missing, uint64_t av
 	case EDQUOT:
 		return lkv_fail(err,
 				"kvoff: %s: an allocation of %s needs %s more committed, and the tenant's quota leaves %s: "
-				"free some, or have the quota raised (kvoffctl)",
+				"free some, or have the quota raised",
 				kv->name, what, need, room);
 	default:
 		return lkv_fail(err, "kvoff: %s: committing %s for an allocation of %s failed: %s", kv->name, need, what,

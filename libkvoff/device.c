@@ -96,8 +96,8 @@ static int open_failed(const char *node, const char *tenant, int err)
 	case ENOENT:
 		if (!access(DEVICE_DIR, F_OK))
 			return lkv_fail(ENOENT,
-					"kvoff: %s: there is no tenant \"%s\" here: kvoffctl lists and makes tenants, and "
-					"a container must be handed the node",
+					"kvoff: %s: there is no tenant \"%s\" here: ls " DEVICE_DIR " shows those there are; a "
+					"container must be handed the node",
 					node, tenant);
 		/* fall through */
 	case ENODEV:
@@ -110,7 +110,7 @@ static int open_failed(const char *node, const char *tenant, int err)
 	case EPERM:
 		return lkv_fail(EACCES,
 				"kvoff: %s: no permission to open it for reading and writing, which is what makes this "
-				"user (uid %u) tenant \"%s\": see ls -l %s",
+				"user (uid %u) tenant \"%s\": ls -l %s shows whose group to join",
 				node, (unsigned int)geteuid(), tenant, node);
 	default:
 		return lkv_fail(err, "kvoff: %s: cannot be opened: %s", node, strerrordesc_np(err));
