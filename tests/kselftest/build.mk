@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Suites that run against the module in the emulated machine, with the kernel's own test harness. They are built in the Debian 13
+# root only, which has the harness and liburing; elsewhere they are skipped.
+kst-harness	:= $(wildcard /usr/include/kselftest/kselftest_harness.h)
+kst-suites	:= name-stays no-torn-bytes write-races
+
+define kst-suite
+kst-$(1)-src	:= tests/kselftest/$(subst -,_,$(1)).c tests/kselftest/rig.c tests/kselftest/bytes.c tests/kselftest/pin.c
+kst-$(1)-pkg	:= liburing $(if $(kst-harness),,kselftest)
+endef
+$(foreach s,$(kst-suites),$(eval $(call kst-suite,$(s))))
+
+$(B)/obj/tests/kselftest/%.o: KVOFF_CFLAGS += -isystem /usr/include/kselftest -Wno-missing-prototypes
+
+progs		+= $(addprefix kst-,$(kst-suites))
+tests-guest	+= $(addprefix kst-,$(kst-suites))
