@@ -23,7 +23,8 @@ int control_open(void)
 	if (fd >= 0)
 		return fd;
 	if (err == ENOENT || err == ENODEV || err == ENXIO)
-		complain("/dev/kvoff/control is not there: the module is not loaded (modprobe kvoff; kvoffctl doctor says more)");
+		complain(
+			"/dev/kvoff/control is not there: the module is not loaded (modprobe kvoff; kvoffctl doctor says more)");
 	else if (err == EACCES || err == EPERM)
 		complain("/dev/kvoff/control cannot be opened: that takes CAP_SYS_ADMIN (sudo kvoffctl ...)");
 	else

@@ -6,8 +6,8 @@
  *
  *	/sys/bus/cxl/devices/root0/decoder0.K		a window of the host; target_list: numbers of host bridges
  *	                     root0/dportX		the host bridge X
- *	                     root0/portP/...endpointE	a device below; portP/uport: its host bridge, endpointE/uport: memN
- *	                     endpointE/decoderE.K/region	which region uses the device
+ *	                     root0/portP/...endpointE	a device below; portP/uport: its host bridge, endpointE/uport:
+ * memN endpointE/decoderE.K/region	which region uses the device
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,8 +120,9 @@ static int look_at_mem(const char *name, void *arg)
 		return 0;
 	if (sys_each(CXL, find_endpoint, &w) != 1) {
 		mend(found(d, "cxl-port-missing", SEVERITY_WARNING,
-			   "CXL device %s (%s) has no endpoint: the drivers of its ports are not there, or its link is down", name,
-			   size_format(bytes).s), "modprobe -a cxl_acpi cxl_port cxl_mem");
+			   "CXL device %s (%s) has no endpoint: the drivers of its ports are not there, or its link is down",
+			   name, size_format(bytes).s),
+		     "modprobe -a cxl_acpi cxl_port cxl_mem");
 		return 0;
 	}
 	sys_each(CXL, find_user, &w);
@@ -131,8 +132,9 @@ static int look_at_mem(const char *name, void *arg)
 	if (*w.bridge)
 		sys_each(CXL, find_root_decoder, &w);
 	if (*w.decoder)
-		mend(found(d, "cxl-no-region", SEVERITY_WARNING, "CXL device %s (%s) is in no region: its memory is not usable",
-			   name, size_format(bytes).s), "cxl create-region -t ram -d %s -m %s", w.decoder, name);
+		mend(found(d, "cxl-no-region", SEVERITY_WARNING,
+			   "CXL device %s (%s) is in no region: its memory is not usable", name, size_format(bytes).s),
+		     "cxl create-region -t ram -d %s -m %s", w.decoder, name);
 	else
 		mend(found(d, "cxl-no-window", SEVERITY_WARNING,
 			   "CXL device %s (%s) is in no region, and the firmware gave no window that leads to it", name,
@@ -210,13 +212,15 @@ static void look_at_node(struct doctor *d, const char *dax, int node)
 	struct finding *f;
 
 	if (b.offline && !b.movable && !b.kernel) {
-		mend(found(d, "memory-offline", SEVERITY_ERROR, "node %d: all memory of %s is offline (%u blocks)", node, dax,
-			   b.offline), "daxctl online-memory --no-movable %s", dax);
+		mend(found(d, "memory-offline", SEVERITY_ERROR, "node %d: all memory of %s is offline (%u blocks)",
+			   node, dax, b.offline),
+		     "daxctl online-memory --no-movable %s", dax);
 		return;
 	}
 	if (b.offline)
-		mend(found(d, "memory-offline", SEVERITY_WARNING, "node %d: %u of %u memory blocks of %s are offline", node,
-			   b.offline, b.offline + b.movable + b.kernel, dax), "daxctl online-memory --no-movable %s", dax);
+		mend(found(d, "memory-offline", SEVERITY_WARNING, "node %d: %u of %u memory blocks of %s are offline",
+			   node, b.offline, b.offline + b.movable + b.kernel, dax),
+		     "daxctl online-memory --no-movable %s", dax);
 	/* one movable block among others keeps the way open to take the node away: no finding */
 	if (b.movable > b.kernel) {
 		f = found(d, "memory-movable", b.kernel ? SEVERITY_WARNING : SEVERITY_ERROR,
@@ -229,9 +233,9 @@ static void look_at_node(struct doctor *d, const char *dax, int node)
 		/* a little is left to the kernel, which puts some of its own things on every node */
 		uint64_t room = m.free / 100 * 95 >> 21 << 21;
 
-		mend(found(d, "node-without-tier", SEVERITY_WARNING, "node %d (%s, %s free) is online but no tier uses it", node,
-			   dax, size_format(m.free).s), "kvoffctl tier add cxl%d --node %d --rank 1 --capacity %s", node, node,
-		     size_exact(room).s);
+		mend(found(d, "node-without-tier", SEVERITY_WARNING,
+			   "node %d (%s, %s free) is online but no tier uses it", node, dax, size_format(m.free).s),
+		     "kvoffctl tier add cxl%d --node %d --rank 1 --capacity %s", node, node, size_exact(room).s);
 	}
 }
 
@@ -278,10 +282,12 @@ void doctor_cxl(struct doctor *d)
 	sys_each(CXL, count_mem, &mem);
 	if (pci > mem)
 		mend(found(d, "cxl-driver-missing", SEVERITY_WARNING,
-			   "%u CXL memory device%s on the PCI bus, but %u known to the CXL drivers", pci, pci == 1 ? "" : "s", mem),
+			   "%u CXL memory device%s on the PCI bus, but %u known to the CXL drivers", pci,
+			   pci == 1 ? "" : "s", mem),
 		     "modprobe -a cxl_acpi cxl_pci cxl_mem cxl_port");
 	else if (!mem && d->tiers.nr < 2)
-		found(d, "cxl-absent", SEVERITY_NOTE, "this machine has no CXL memory device; any NUMA node can be a tier");
+		found(d, "cxl-absent", SEVERITY_NOTE,
+		      "this machine has no CXL memory device; any NUMA node can be a tier");
 	sys_each(CXL, look_at_mem, d);
 	sys_each(CXL, look_at_region, d);
 	sys_each(DAX, look_at_dax, d);

@@ -35,7 +35,8 @@ void doctor_daemon(struct doctor *d)
 			     "systemctl restart kvoffd; journalctl -u kvoffd -n 20");
 		else
 			mend(found(d, "daemon-not-running", SEVERITY_WARNING,
-				   "kvoffd is not running: everything works and nothing moves"), "systemctl start kvoffd");
+				   "kvoffd is not running: everything works and nothing moves"),
+			     "systemctl start kvoffd");
 		return;
 	}
 	if (!*daemon->comm)
@@ -44,12 +45,14 @@ void doctor_daemon(struct doctor *d)
 		      daemon->pid);
 	else if (strcmp(daemon->comm, "kvoffd"))
 		mend(found(d, "lease-stranger", SEVERITY_WARNING,
-			   "the policy lease is held by process %d (%s), which is not kvoffd: kvoffd cannot start", daemon->pid,
-			   daemon->comm), "ps -fp %d", daemon->pid);
+			   "the policy lease is held by process %d (%s), which is not kvoffd: kvoffd cannot start",
+			   daemon->pid, daemon->comm),
+		     "ps -fp %d", daemon->pid);
 	else if (daemon->report && daemon->age > REPORT_AGE_MAX)
 		mend(found(d, "daemon-stuck", SEVERITY_WARNING,
-			   "kvoffd (process %d) has not reported for %.0f seconds; it does so every second", daemon->pid,
-			   daemon->age), "systemctl restart kvoffd");
+			   "kvoffd (process %d) has not reported for %.0f seconds; it does so every second",
+			   daemon->pid, daemon->age),
+		     "systemctl restart kvoffd");
 	if (!strcmp(policy, "static"))
 		found(d, "policy-static", SEVERITY_NOTE, "kvoffd's policy is static: by intention nothing moves");
 }

@@ -112,8 +112,9 @@ static void not_loaded(struct doctor *d)
 		return;
 	}
 	if (built_for(path, other, sizeof(other)) && strcmp(other, release)) {
-		mend(found(d, "module-other-kernel", SEVERITY_ERROR, "%s was built for %s, but the kernel that runs is %s",
-			   path, other, release), "make install-kmod KERNELS=%s && modprobe kvoff", release);
+		mend(found(d, "module-other-kernel", SEVERITY_ERROR,
+			   "%s was built for %s, but the kernel that runs is %s", path, other, release),
+		     "make install-kmod KERNELS=%s && modprobe kvoff", release);
 		return;
 	}
 	mend(found(d, "module-not-loaded", SEVERITY_ERROR, "the module is installed for this kernel but not loaded"),
@@ -150,13 +151,15 @@ void doctor_module(struct doctor *d)
 	if (!sys_read_u64(&abi, SYS_KVOFF "/control/abi_version") && abi < KVOFF_ABI_VERSION)
 		mend(found(d, "module-older", SEVERITY_WARNING,
 			   "the module's interface has version %llu, these tools know %d: what is newer will be refused",
-			   (unsigned long long)abi, KVOFF_ABI_VERSION), "modprobe -r kvoff && modprobe kvoff");
+			   (unsigned long long)abi, KVOFF_ABI_VERSION),
+		     "modprobe -r kvoff && modprobe kvoff");
 	sys_each("/dev/kvoff", look_at_node, &n);
 	if (!sys_exists("/dev/kvoff/control") || !n.tenants)
 		mend(found(d, "device-missing", SEVERITY_ERROR, "the module is loaded but /dev/kvoff/%s is not there",
 			   sys_exists("/dev/kvoff/control") ? "default" : "control"),
 		     "mountpoint -q /dev || mount -t devtmpfs devtmpfs /dev; udevadm trigger --subsystem-match=kvoff");
 	if (*n.refused)
-		mend(found(d, "no-permission", SEVERITY_WARNING, "this user may not use tenant %s: no permission on /dev/kvoff/%s",
-			   n.refused, n.refused), "setfacl -m u:%u:rw /dev/kvoff/%s", getuid(), n.refused);
+		mend(found(d, "no-permission", SEVERITY_WARNING,
+			   "this user may not use tenant %s: no permission on /dev/kvoff/%s", n.refused, n.refused),
+		     "setfacl -m u:%u:rw /dev/kvoff/%s", getuid(), n.refused);
 }

@@ -89,13 +89,14 @@ static void look_at_tier(struct doctor *d, const struct tier *t)
 	if (!known)
 		found(d, "tier-node-gone", SEVERITY_ERROR, "tier %s: node %d is not there any more", t->name, t->node);
 	else if (t->capacity > m.total)
-		mend(found(d, "tier-too-large", SEVERITY_WARNING, "tier %s: capacity %s is more than node %d has (%s)", t->name,
-			   size_format(t->capacity).s, t->node, size_format(m.total).s),
+		mend(found(d, "tier-too-large", SEVERITY_WARNING, "tier %s: capacity %s is more than node %d has (%s)",
+			   t->name, size_format(t->capacity).s, t->node, size_format(m.total).s),
 		     "kvoffctl tier set %s --capacity %s", t->name, size_exact(m.total / 10 * 9 >> 21 << 21).s);
 	else if (!strcmp(t->state, "short"))
 		mend(found(d, "tier-short", SEVERITY_WARNING,
 			   "tier %s: node %d gave %s of %s and has no more (%s free): commits may fail earlier than its capacity says",
-			   t->name, t->node, size_format(t->filled).s, size_format(t->capacity).s, size_format(m.free).s),
+			   t->name, t->node, size_format(t->filled).s, size_format(t->capacity).s,
+			   size_format(m.free).s),
 		     "kvoffctl tier set %s --capacity %s", t->name, size_exact(t->filled >> 21 << 21).s);
 	if (!t->capacity)
 		mend(found(d, "tier-empty", SEVERITY_WARNING, "tier %s has no capacity", t->name),
@@ -120,30 +121,34 @@ static void look_at_moves(struct doctor *d)
 		name_pinners(&p);
 		found(d, "moves-pinned", SEVERITY_WARNING,
 		      "%llu of %llu moves were refused because something in the kernel had the block pinned (io_uring fixed buffers, RDMA, a GPU driver)%s%s",
-		      (unsigned long long)busy, (unsigned long long)tries,
-		      *p.list ? ". Processes that could: " : "", p.list);
+		      (unsigned long long)busy, (unsigned long long)tries, *p.list ? ". Processes that could: " : "",
+		      p.list);
 	}
 	if (acquired >= REFUSALS_MIN && acquired >= tries / REFUSALS_PART)
 		mend(found(d, "moves-acquired", SEVERITY_WARNING,
 			   "%llu of %llu moves were refused because a client held the block: acquire blocks only while they are used",
-			   (unsigned long long)acquired, (unsigned long long)tries), "kvoffctl regions");
+			   (unsigned long long)acquired, (unsigned long long)tries),
+		     "kvoffctl regions");
 	if (no_frame >= REFUSALS_MIN && no_frame >= tries / REFUSALS_PART)
 		mend(found(d, "moves-no-frame", SEVERITY_WARNING,
-			   "%llu of %llu moves found no free frame in their target: the reserve is too small", (unsigned long long)no_frame,
-			   (unsigned long long)tries), "echo 5 >" SYS_KVOFF "/tuning/reserve_percent");
+			   "%llu of %llu moves found no free frame in their target: the reserve is too small",
+			   (unsigned long long)no_frame, (unsigned long long)tries),
+		     "echo 5 >" SYS_KVOFF "/tuning/reserve_percent");
 }
 
 static void look_at_commits(struct doctor *d)
 {
-	uint64_t refused = counters_get(&d->counters, "commit_refused"), broken = counters_get(&d->counters, "commit_broken");
+	uint64_t refused = counters_get(&d->counters, "commit_refused"),
+		 broken = counters_get(&d->counters, "commit_broken");
 
 	if (broken)
 		found(d, "commit-broken", SEVERITY_ERROR,
 		      "%llu faults found no frame in spite of a commit: a bug, please report it with the kernel log",
 		      (unsigned long long)broken);
 	if (refused)
-		mend(found(d, "commit-refused", SEVERITY_NOTE, "%llu commits failed for want of memory in the tiers so far",
-			   (unsigned long long)refused), "kvoffctl tiers");
+		mend(found(d, "commit-refused", SEVERITY_NOTE,
+			   "%llu commits failed for want of memory in the tiers so far", (unsigned long long)refused),
+		     "kvoffctl tiers");
 }
 
 /* Frames cannot be swapped out: if a tier takes much of a node, everything else on it may be. */

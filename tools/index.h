@@ -75,7 +75,7 @@ void index_destroy(struct index *x);
  */
 struct entry *index_use(struct index *x, uint64_t id, bool *hit);
 
-/* The least recently used block that nothing pins, if the index holds more than its bound; taken out (GONE). Else NULL */
+/* The least recently used block that nothing pins, taken out, if the index holds more than its bound; else NULL. */
 struct entry *index_evict(struct index *x);
 
 /* Walk over what is held, the oldest first: start with NULL. */

@@ -90,25 +90,25 @@ void report_people(FILE *f, const struct replay_options *o, const struct tiers *
 			place_name(tiers, place[i], buf));
 	fputc('\n', f);
 	if (r->evicted)
-		fprintf(f, "%-22s%llu blocks, for the index's bound of %llu\n", "evicted", (unsigned long long)r->evicted,
-			(unsigned long long)o->index_blocks);
+		fprintf(f, "%-22s%llu blocks, for the index's bound of %llu\n", "evicted",
+			(unsigned long long)r->evicted, (unsigned long long)o->index_blocks);
 	if (r->rewritten)
 		fprintf(f, "%-22s%llu blocks after they were read\n", "rewritten", (unsigned long long)r->rewritten);
-	fprintf(f, "%-22s%s, %s of it read again before it was demoted or freed\n", "promoted", size_format(r->moved.promoted).s,
-		size_format(r->moved.promoted_read).s);
+	fprintf(f, "%-22s%s, %s of it read again before it was demoted or freed\n", "promoted",
+		size_format(r->moved.promoted).s, size_format(r->moved.promoted_read).s);
 	fprintf(f, "%-22s%s\n", "demoted", size_format(r->moved.demoted).s);
 	if (r->fallback) {
 		fprintf(f, "%-22splain memory (LIBKVOFF_FALLBACK): there are no tiers and nothing moves\n", "");
 	} else {
-		fprintf(f, "%-22s%llu (all regions), %s\n", "moves by the module", (unsigned long long)grown(r, "moves"),
-			size_format(grown(r, "moved_bytes")).s);
+		fprintf(f, "%-22s%llu (all regions), %s\n", "moves by the module",
+			(unsigned long long)grown(r, "moves"), size_format(grown(r, "moved_bytes")).s);
 		for (i = 0; i < NR_REFUSALS; i++) {
 			uint64_t v = grown(r, refusals[i].name);
 
 			refused += v;
 			if (v)
-				fprintf(f, "%-22s%llu %s (%s)\n", "moves refused", (unsigned long long)v, refusals[i].meaning,
-					refusals[i].name);
+				fprintf(f, "%-22s%llu %s (%s)\n", "moves refused", (unsigned long long)v,
+					refusals[i].meaning, refusals[i].name);
 		}
 		if (!refused)
 			fprintf(f, "%-22s0\n", "moves refused");
@@ -120,14 +120,16 @@ void report_people(FILE *f, const struct replay_options *o, const struct tiers *
 		fprintf(f, " %s %.0f ns %.1f GB/s%s", place_name(tiers, place[i], buf), m->latency_ns[place[i]],
 			m->bandwidth_mbps[place[i]] / 1e3, i + 1 < n ? "," : ";");
 	fprintf(f, " %s a block\n", size_format(o->block_bytes * m->scale).s);
-	fprintf(f, "%-22s%s written, %s read and checked\n", "bytes", size_format(r->written).s, size_format(r->verified).s);
+	fprintf(f, "%-22s%s written, %s read and checked\n", "bytes", size_format(r->written).s,
+		size_format(r->verified).s);
 	if (r->alloc_failures)
 		fprintf(f, "%-22s%llu allocations failed, %llu references to those blocks not served\n", "NO MEMORY",
 			(unsigned long long)r->alloc_failures, (unsigned long long)r->lost);
 	fprintf(f, "%-22s%llu\n", r->wrong_bytes ? "WRONG BYTES" : "wrong bytes", (unsigned long long)r->wrong_bytes);
 	if (r->wrong_bytes)
 		fprintf(f, "%-22sfirst in block %llu (write %u) at offset %zu: expected 0x%02x, found 0x%02x\n", "",
-			(unsigned long long)r->wrong.block, r->wrong.write, r->wrong.offset, r->wrong.expected, r->wrong.found);
+			(unsigned long long)r->wrong.block, r->wrong.write, r->wrong.offset, r->wrong.expected,
+			r->wrong.found);
 }
 
 static void json_places(struct json *j, const struct tiers *tiers, const struct wait_model *m,

@@ -61,8 +61,8 @@ static void tiers_people(const struct tiers *tiers, const struct daemon *d)
 		puts("no tiers (kvoffctl tier add makes one, kvoffd makes them from its configuration)");
 		return;
 	}
-	printf("%-12s %4s %4s %-8s %8s %8s %8s %8s %8s %8s %9s  %s\n", "TIER", "RANK", "NODE", "STATE", "CAPACITY", "FILLED",
-	       "USED", "FREE", "ORPHANS", "LATENCY", "BANDWIDTH", "COST FROM");
+	printf("%-12s %4s %4s %-8s %8s %8s %8s %8s %8s %8s %9s  %s\n", "TIER", "RANK", "NODE", "STATE", "CAPACITY",
+	       "FILLED", "USED", "FREE", "ORPHANS", "LATENCY", "BANDWIDTH", "COST FROM");
 	for (i = 0; i < tiers->nr; i++) {
 		const struct tier *t = &tiers->tier[i];
 		const struct json_value *more = daemon_tier(d, t->name);
@@ -233,10 +233,11 @@ int cmd_status(int argc, char **argv, bool json)
 		json_end(&j);
 		json_end(&j);
 	} else {
-		printf("module   interface version %llu, %u region%s\n", (unsigned long long)abi, nr, nr == 1 ? "" : "s");
+		printf("module   interface version %llu, %u region%s\n", (unsigned long long)abi, nr,
+		       nr == 1 ? "" : "s");
 		if (d.pid)
-			printf("daemon   %s, process %d%s%s\n", *d.comm ? d.comm : "?", d.pid, d.report ? ", policy " : "",
-			       json_member_string(d.report, "policy", ""));
+			printf("daemon   %s, process %d%s%s\n", *d.comm ? d.comm : "?", d.pid,
+			       d.report ? ", policy " : "", json_member_string(d.report, "policy", ""));
 		else
 			puts("daemon   not running: everything works and nothing moves");
 		printf("moves    %llu, %s; refused: %llu pinned, %llu acquired, %llu written to, %llu for want of a frame\n",

@@ -126,11 +126,12 @@ static void complain_space(const char *name, uint64_t capacity, int node)
 	if (sys_node_memory(node, &m))
 		complain("tier %s: capacity %s is more than node %d has", name, size_format(capacity).s, node);
 	else if (capacity > m.free)
-		complain("tier %s: capacity %s is more than node %d has free (%s of %s)", name, size_format(capacity).s, node,
-			 size_format(m.free).s, size_format(m.total).s);
+		complain("tier %s: capacity %s is more than node %d has free (%s of %s)", name, size_format(capacity).s,
+			 node, size_format(m.free).s, size_format(m.total).s);
 	else
-		complain("tier %s: capacity %s is more than node %d has in kernel zones; kvoffctl doctor tells whether some of its memory is online as movable",
-			 name, size_format(capacity).s, node);
+		complain(
+			"tier %s: capacity %s is more than node %d has in kernel zones; kvoffctl doctor tells whether some of its memory is online as movable",
+			name, size_format(capacity).s, node);
 }
 
 static void complain_unknown(const char *name, const struct tiers *tiers)
@@ -156,11 +157,13 @@ static void complain_add(const struct kvoff_ctl_tier *t, const struct tiers *tie
 		break;
 	case ENXIO:
 		complain("tier %s: node %d %s (kvoffctl doctor tells how to bring CXL memory online)", t->name, t->node,
-			 sys_exists("/sys/devices/system/node/node%d", t->node) ? "has no memory online" : "does not exist");
+			 sys_exists("/sys/devices/system/node/node%d", t->node) ? "has no memory online"
+										: "does not exist");
 		break;
 	case EOPNOTSUPP:
-		complain("tier %s: node %d has movable memory only, which cannot back a tier: bring it online as kernel memory (kvoffctl doctor tells how)",
-			 t->name, t->node);
+		complain(
+			"tier %s: node %d has movable memory only, which cannot back a tier: bring it online as kernel memory (kvoffctl doctor tells how)",
+			t->name, t->node);
 		break;
 	case ENOSPC:
 		complain_space(t->name, t->capacity, t->node);
@@ -169,8 +172,9 @@ static void complain_add(const struct kvoff_ctl_tier *t, const struct tiers *tie
 		complain("tier %s: there are %d tiers already, more cannot be", t->name, KVOFF_MAX_TIERS);
 		break;
 	case EINVAL:
-		complain("tier %s: refused: a name has letters, digits, '-', '_' and '.', not '.' first; the capacity is a multiple of 2M and not 0",
-			 t->name);
+		complain(
+			"tier %s: refused: a name has letters, digits, '-', '_' and '.', not '.' first; the capacity is a multiple of 2M and not 0",
+			t->name);
 		break;
 	default:
 		complain("tier %s: cannot be added: %s", t->name, strerror(err));
@@ -187,17 +191,20 @@ static void complain_change(const struct kvoff_ctl_tier *t, const struct tiers *
 		break;
 	case EBUSY:
 		if (remove)
-			complain("tier %s: cannot go: %s of it is in use and %s pinned, or committed memory depends on it (kvoffctl regions tells whose)",
-				 t->name, size_format(now ? now->used : 0).s, size_format(now ? now->orphan : 0).s);
+			complain(
+				"tier %s: cannot go: %s of it is in use and %s pinned, or committed memory depends on it (kvoffctl regions tells whose)",
+				t->name, size_format(now ? now->used : 0).s, size_format(now ? now->orphan : 0).s);
 		else
-			complain("tier %s: capacity %s is below what is in use (%s) or committed (kvoffctl regions tells by whom)",
-				 t->name, size_format(t->capacity).s, size_format(now ? now->used : 0).s);
+			complain(
+				"tier %s: capacity %s is below what is in use (%s) or committed (kvoffctl regions tells by whom)",
+				t->name, size_format(t->capacity).s, size_format(now ? now->used : 0).s);
 		break;
 	case ENOSPC:
 		complain_space(t->name, t->capacity, now ? now->node : -1);
 		break;
 	case EINVAL:
-		complain("tier %s: refused: a value is out of its range (the capacity is a multiple of 2M and not 0)", t->name);
+		complain("tier %s: refused: a value is out of its range (the capacity is a multiple of 2M and not 0)",
+			 t->name);
 		break;
 	default:
 		complain("tier %s: cannot be %s: %s", t->name, remove ? "removed" : "changed", strerror(err));
@@ -256,7 +263,8 @@ int cmd_tier(int argc, char **argv, bool json)
 	}
 	if (!strcmp(argv[1], "set")) {
 		if (has_node)
-			return usage_error("tier set %s: the node cannot be changed, remove the tier and add it again", t.name);
+			return usage_error("tier set %s: the node cannot be changed, remove the tier and add it again",
+					   t.name);
 		if (!t.flags)
 			return usage_error("tier set %s: nothing to change was given", t.name);
 		return tier_ioctl(KVOFF_CTL_TIER_SET, &t, json);
@@ -285,12 +293,13 @@ static int pool_failed(const struct kvoff_ctl_pool *p, int err)
 			 size_format(p->bytes).s, size_format(t ? t->capacity : 0).s);
 		break;
 	case EBUSY:
-		complain("tier %s: the pool cannot shrink to %s: commits depend on the difference (%s of the tier is in use)",
-			 p->tier, size_format(p->bytes).s, size_format(t ? t->used : 0).s);
+		complain(
+			"tier %s: the pool cannot shrink to %s: commits depend on the difference (%s of the tier is in use)",
+			p->tier, size_format(p->bytes).s, size_format(t ? t->used : 0).s);
 		break;
 	case ENOMEM:
-		complain("tier %s: the node has no more memory to give: %s of %s filled", p->tier, size_format(p->filled).s,
-			 size_format(p->bytes).s);
+		complain("tier %s: the node has no more memory to give: %s of %s filled", p->tier,
+			 size_format(p->filled).s, size_format(p->bytes).s);
 		break;
 	case EPERM:
 	case EACCES:

@@ -106,7 +106,8 @@ int cmd_watch(int argc, char **argv, bool json)
 	for (n = 0; !count || n < count; n++) {
 		nanosleep(&pause, NULL);
 		if (counters_read(&c)) {
-			complain("the module is not loaded%s", n ? " any more" : " (modprobe kvoff; kvoffctl doctor says more)");
+			complain("the module is not loaded%s",
+				 n ? " any more" : " (modprobe kvoff; kvoffctl doctor says more)");
 			return EXIT_FAILED;
 		}
 		tiers_read(&t);

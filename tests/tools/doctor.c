@@ -43,8 +43,13 @@ static void tier(const char *name, int id, int node, int rank)
 		const char *name;
 		unsigned long long value;
 	} files[] = {
-		{ "capacity_bytes", 1ULL << 30 }, { "used_bytes", 1ULL << 28 }, { "free_bytes", 3ULL << 28 }, { "orphan_bytes", 0 },
-		{ "latency_ns", 100 }, { "bandwidth_mbps", 40000 }, { "pools/64kB/filled_bytes", 1ULL << 30 },
+		{ "capacity_bytes", 1ULL << 30 },
+		{ "used_bytes", 1ULL << 28 },
+		{ "free_bytes", 3ULL << 28 },
+		{ "orphan_bytes", 0 },
+		{ "latency_ns", 100 },
+		{ "bandwidth_mbps", 40000 },
+		{ "pools/64kB/filled_bytes", 1ULL << 30 },
 	};
 	char path[128];
 	size_t i;
@@ -151,7 +156,8 @@ static void healthy(void)
 	set("/sys/bus/dax/drivers/kmem/new_id", "\n");
 	set("/sys/bus/dax/drivers/device_dax/new_id", "\n");
 	set_link("/sys/bus/dax/devices/dax0.0/driver", "../../drivers/kmem");
-	set("/run/kvoff/kvoffd.json", "{\"pid\": 77, \"policy\": \"heat\", \"tiers\": [{\"name\": \"cxl0\", \"latency_source\": \"region\"}]}");
+	set("/run/kvoff/kvoffd.json",
+	    "{\"pid\": 77, \"policy\": \"heat\", \"tiers\": [{\"name\": \"cxl0\", \"latency_source\": \"region\"}]}");
 }
 
 static struct json_value *doctor(void)
@@ -178,8 +184,8 @@ static void finds(const char *id, const char *severity, const char *text, const 
 		}
 	}
 	ok = ok && hit && !strcmp(json_member_string(hit, "severity", ""), severity) &&
-	     strstr(json_member_string(hit, "text", ""), text) && strstr(json_member_string(hit, "command", ""), command) &&
-	     run_status == !note;
+	     strstr(json_member_string(hit, "text", ""), text) &&
+	     strstr(json_member_string(hit, "command", ""), command) && run_status == !note;
 	if (!ok)
 		ktap_note("status %d, %s", run_status, run_output);
 	ktap_result(ok, "%s: %s", id, text);
@@ -203,7 +209,8 @@ static void test_healthy(void)
 		    "a healthy machine: nothing found, exit status 0");
 	json_free(v);
 	run("KVOFF_SYSROOT=%s $BIN/kvoffctl doctor", scratch("m"));
-	ktap_result(!run_status && output_has("nothing found: kvoff is at work"), "a healthy machine: says so to people");
+	ktap_result(!run_status && output_has("nothing found: kvoff is at work"),
+		    "a healthy machine: says so to people");
 }
 
 static void test_module(void)
@@ -216,10 +223,12 @@ static void test_module(void)
 
 	set("/lib/modules/6.11.0-old/updates/kvoff.ko.xz", "\n");
 	set("/lib/modules/6.10.0-older/extra/kvoff.ko", "\n");
-	finds("module-other-kernel", "error", "6.10.0-older, 6.11.0-old", "make install-kmod KERNELS=" RELEASE, "cxl-absent");
+	finds("module-other-kernel", "error", "6.10.0-older, 6.11.0-old", "make install-kmod KERNELS=" RELEASE,
+	      "cxl-absent");
 
 	set("/lib/modules/" RELEASE "/updates/kvoff.ko", "%s", vermagic);
-	finds("module-other-kernel", "error", "was built for 6.11.0-old", "make install-kmod KERNELS=" RELEASE, "cxl-absent");
+	finds("module-other-kernel", "error", "was built for 6.11.0-old", "make install-kmod KERNELS=" RELEASE,
+	      "cxl-absent");
 
 	set("/lib/modules/" RELEASE "/updates/kvoff.ko", "vermagic=" RELEASE " SMP");
 	finds("module-not-loaded", "error", "not loaded", "modprobe kvoff", "cxl-absent");
@@ -271,7 +280,8 @@ static void test_memory(void)
 	      "daxctl offline-memory dax0.0 && daxctl online-memory --no-movable dax0.0", NULL);
 	healthy();
 	set_link("/sys/bus/dax/devices/dax0.0/driver", "../../drivers/device_dax");
-	finds("dax-not-memory", "warning", "device_dax", "daxctl reconfigure-device --mode=system-ram --no-movable dax0.0", NULL);
+	finds("dax-not-memory", "warning", "device_dax",
+	      "daxctl reconfigure-device --mode=system-ram --no-movable dax0.0", NULL);
 	drop("m/sys/bus/dax/devices/dax0.0/driver");
 	finds("dax-no-driver", "warning", "dax0.0", "modprobe kmem", NULL);
 	healthy();
@@ -293,8 +303,8 @@ static void test_tiers(void)
 	finds("tier-node-gone", "error", "node 2", "", NULL);
 	healthy();
 	node(2, 512 << 10, 100 << 10);
-	finds("tier-too-large", "warning", "capacity 1G is more than node 2 has (512M)", "kvoffctl tier set cxl0 --capacity 460M",
-	      NULL);
+	finds("tier-too-large", "warning", "capacity 1G is more than node 2 has (512M)",
+	      "kvoffctl tier set cxl0 --capacity 460M", NULL);
 	healthy();
 	set("/sys/class/kvoff/tiers/cxl0/state", "short\n");
 	set("/sys/class/kvoff/tiers/cxl0/pools/64kB/filled_bytes", "536870912\n");
@@ -319,7 +329,9 @@ static void test_moves(void)
 	set("/proc/4712/maps", "7f00-7f01 rw-s 00000000 00:0f 1 anon_inode:[kvoff-region]\n");
 	set("/proc/4712/fd/0", "\n");
 	set("/sys/class/kvoff/tiers/cxl0/orphan_bytes", "65536\n");
-	finds("tier-orphans", "warning", "64K is still pinned by something after its block went; it comes back when the pin goes. Processes that could hold it: 4711 (qemu)", "", NULL);
+	finds("tier-orphans", "warning",
+	      "64K is still pinned by something after its block went; it comes back when the pin goes. Processes that could hold it: 4711 (qemu)",
+	      "", NULL);
 	set("/sys/class/kvoff/tiers/cxl0/orphan_bytes", "0\n");
 	counter("move_busy", 150);
 	finds("moves-pinned", "warning", "150 of 1150 moves", "", NULL);
@@ -368,23 +380,29 @@ static void test_show(void)
 
 	healthy();
 	run("KVOFF_SYSROOT=%s $BIN/kvoffctl tiers", scratch("m"));
-	ktap_result(!run_status && output_has("cxl0            1    2 ready          1G       1G     256M     768M        0    100ns  40.0GB/s  region"),
-		    "tiers: a table");
+	ktap_result(
+		!run_status &&
+			output_has(
+				"cxl0            1    2 ready          1G       1G     256M     768M        0    100ns  40.0GB/s  region"),
+		"tiers: a table");
 	run("KVOFF_SYSROOT=%s $BIN/kvoffctl --json status", scratch("m"));
 	v = json_parse(run_output, strlen(run_output));
 	t = json_member(v, "tiers");
 	ktap_result(!run_status && v && t && !strcmp(json_member_string(t->child, "name", ""), "fast") &&
-		    json_member_number(t->child->next, "used_bytes", 0) == 1 << 28 &&
-		    json_member_number(json_member(v, "counters"), "moves", 0) == 1000 &&
-		    !strcmp(json_member_string(json_member(v, "daemon"), "policy", ""), "heat"), "status --json: all of it");
+			    json_member_number(t->child->next, "used_bytes", 0) == 1 << 28 &&
+			    json_member_number(json_member(v, "counters"), "moves", 0) == 1000 &&
+			    !strcmp(json_member_string(json_member(v, "daemon"), "policy", ""), "heat"),
+		    "status --json: all of it");
 	json_free(v);
 	run("KVOFF_SYSROOT=%s $BIN/kvoffctl status", scratch("m"));
-	ktap_result(!run_status && output_has("kvoffd, process 77, policy heat") && output_has("1000, 0; refused: 0 pinned"),
+	ktap_result(!run_status && output_has("kvoffd, process 77, policy heat") &&
+			    output_has("1000, 0; refused: 0 pinned"),
 		    "status: for people");
 	run("KVOFF_SYSROOT=%s $BIN/kvoffctl watch -n 0.1 -c 2 --json | tail -n 1", scratch("m"));
 	v = json_parse(run_output, strlen(run_output));
 	ktap_result(!run_status && json_member_number(json_member(v, "counters"), "moves", -1) == 0 &&
-		    json_member_number(json_member(v, "used_bytes"), "fast", 0) == 1 << 28, "watch --json: a line of JSON each time");
+			    json_member_number(json_member(v, "used_bytes"), "fast", 0) == 1 << 28,
+		    "watch --json: a line of JSON each time");
 	json_free(v);
 	run("KVOFF_SYSROOT=%s $BIN/kvoffctl regions", scratch("nowhere"));
 	ktap_result(run_status == 1 && output_has("the module is not loaded"), "regions without the module: says so");
@@ -395,12 +413,39 @@ static void test_show(void)
 static void test_usage(void)
 {
 	static const char *const bad[] = {
-		"", "nonsense", "status now", "tiers x", "regions x", "doctor x", "watch -n 0", "watch -n x", "watch -c 0", "watch -c x",
-		"watch x", "tier", "tier x", "tier add", "tier add a --node 1", "tier add a --capacity 2M", "tier add a --node x --capacity 2M",
-		"tier add a --node 1 --capacity 3M", "tier add a --node 1 --capacity x", "tier add a b --node 1 --capacity 2M",
-		"tier add 12345678901234567890123456789012 --node 1 --capacity 2M", "tier set a", "tier set a --node 1",
-		"tier set a --latency 1", "tier remove", "tier remove a --rank 1", "pool", "pool a", "pool a --block 64K",
-		"pool a --block 96K --bytes 1M", "pool a --block 4M --bytes 8M", "pool a --block 2M --bytes 3M", "--nonsense",
+		"",
+		"nonsense",
+		"status now",
+		"tiers x",
+		"regions x",
+		"doctor x",
+		"watch -n 0",
+		"watch -n x",
+		"watch -c 0",
+		"watch -c x",
+		"watch x",
+		"tier",
+		"tier x",
+		"tier add",
+		"tier add a --node 1",
+		"tier add a --capacity 2M",
+		"tier add a --node x --capacity 2M",
+		"tier add a --node 1 --capacity 3M",
+		"tier add a --node 1 --capacity x",
+		"tier add a b --node 1 --capacity 2M",
+		"tier add 12345678901234567890123456789012 --node 1 --capacity 2M",
+		"tier set a",
+		"tier set a --node 1",
+		"tier set a --latency 1",
+		"tier remove",
+		"tier remove a --rank 1",
+		"pool",
+		"pool a",
+		"pool a --block 64K",
+		"pool a --block 96K --bytes 1M",
+		"pool a --block 4M --bytes 8M",
+		"pool a --block 2M --bytes 3M",
+		"--nonsense",
 	};
 	size_t i, n = sizeof(bad) / sizeof(bad[0]), right = 0;
 

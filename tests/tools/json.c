@@ -12,9 +12,10 @@
 #include "tools/size.h"
 
 static const char *const bad[] = {
-	"", " ", "{", "}", "[", "[1", "[1,]", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{a:1}", "{1:1}", "01", "1.", ".5", "1e", "+1",
-	"-", "0x10", "inf", "nan", "tru", "nul", "'a'", "\"a", "\"\\x\"", "\"\\u12\"", "\"\\u12g4\"", "\"a\nb\"", "1 2", "[1] x",
-	"[1}", "{\"a\":1]", "\"\\", "\"\\u",
+	"",	 " ",	  "{",	       "}",    "[",	"[1",	   "[1,]",	"{\"a\"}",     "{\"a\":}", "{\"a\":1,}",
+	"{a:1}", "{1:1}", "01",	       "1.",   ".5",	"1e",	   "+1",	"-",	       "0x10",	   "inf",
+	"nan",	 "tru",	  "nul",       "'a'",  "\"a",	"\"\\x\"", "\"\\u12\"", "\"\\u12g4\"", "\"a\nb\"", "1 2",
+	"[1] x", "[1}",	  "{\"a\":1]", "\"\\", "\"\\u",
 };
 #define NR_BAD	(sizeof(bad) / sizeof(bad[0]))
 
@@ -75,7 +76,8 @@ static void test_round_trip(void)
 	v = json_parse(text, len);
 	ktap_result(v, "what is printed can be read");
 	ktap_result(!strcmp(json_member_string(v, "odd", ""), odd), "strings come back as they were");
-	ktap_result(strchr(json_member_string(v, "broken", ""), 'y') && !strchr(text, '\xff'), "broken UTF-8 is not passed on");
+	ktap_result(strchr(json_member_string(v, "broken", ""), 'y') && !strchr(text, '\xff'),
+		    "broken UTF-8 is not passed on");
 	m = json_member(v, "list");
 	ktap_result(json_member_number(v, "half", 0) == 0.5 && json_member_number(v, "i64", 0) == -5 &&
 		    json_member(v, "nan")->type == JSON_NULL && json_member(v, "yes")->number == 1 &&
@@ -92,10 +94,27 @@ static void test_sizes(void)
 		int ret;
 		uint64_t bytes;
 	} sizes[] = {
-		{ "0", 0, 0 }, { "65536", 0, 65536 }, { "64K", 0, 65536 }, { "64k", 0, 65536 }, { "64KiB", 0, 65536 },
-		{ "64KB", 0, 65536 }, { "1.5G", 0, 3ULL << 29 }, { "2T", 0, 2ULL << 40 }, { "12B", 0, 12 },
-		{ "", -1, 0 }, { "K", -1, 0 }, { "-1", -1, 0 }, { " 1", -1, 0 }, { "1 K", -1, 0 }, { "1Q", -1, 0 }, { "0x10", -1, 0 },
-		{ "1e5", -1, 0 }, { "inf", -1, 0 }, { "1iB", -1, 0 }, { "1.2.3", -1, 0 }, { "99999999E", -1, 0 },
+		{ "0", 0, 0 },
+		{ "65536", 0, 65536 },
+		{ "64K", 0, 65536 },
+		{ "64k", 0, 65536 },
+		{ "64KiB", 0, 65536 },
+		{ "64KB", 0, 65536 },
+		{ "1.5G", 0, 3ULL << 29 },
+		{ "2T", 0, 2ULL << 40 },
+		{ "12B", 0, 12 },
+		{ "", -1, 0 },
+		{ "K", -1, 0 },
+		{ "-1", -1, 0 },
+		{ " 1", -1, 0 },
+		{ "1 K", -1, 0 },
+		{ "1Q", -1, 0 },
+		{ "0x10", -1, 0 },
+		{ "1e5", -1, 0 },
+		{ "inf", -1, 0 },
+		{ "1iB", -1, 0 },
+		{ "1.2.3", -1, 0 },
+		{ "99999999E", -1, 0 },
 	};
 	size_t i, n = sizeof(sizes) / sizeof(sizes[0]), right = 0;
 	uint64_t v;

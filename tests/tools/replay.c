@@ -52,8 +52,9 @@ static void test_counts(void)
 	put("t.jsonl", small);
 	replay("");
 	ktap_result(!run_status && is("requests", 4) && is("references", 11) && is("blocks", 6) && is("rereads", 5) &&
-		    is("reread_bytes", 5 * 65536) && is("fast_share", 1) && is("wrong_bytes", 0) &&
-		    is("written_bytes", 6 * 65536) && is("verified_bytes", 11 * 65536), "counts requests, blocks and re-reads");
+			    is("reread_bytes", 5 * 65536) && is("fast_share", 1) && is("wrong_bytes", 0) &&
+			    is("written_bytes", 6 * 65536) && is("verified_bytes", 11 * 65536),
+		    "counts requests, blocks and re-reads");
 
 	tier = json_member(report, "tiers");
 	ktap_result(tier && tier->child && json_member_number(tier->child, "share", 0) == 1 && !tier->child->next,
@@ -71,7 +72,8 @@ static void test_counts(void)
 		    "models it with the parameters given");
 
 	replay("--skip 1 --requests 2");
-	ktap_result(!run_status && is("requests", 2) && is("blocks", 4) && is("rereads", 1), "plays the part asked for");
+	ktap_result(!run_status && is("requests", 2) && is("blocks", 4) && is("rereads", 1),
+		    "plays the part asked for");
 
 	replay("--block-bytes 192K");
 	ktap_result(!run_status && is("reread_bytes", 5 * 3 * 65536), "plays blocks that are no power of two");
@@ -96,8 +98,10 @@ static void test_wrong(void)
 	first = json_member(report, "first_wrong");
 	ktap_result(run_status == 1, "one wrong bit: exit status 1");
 	ktap_result(json_member_number(report, "wrong_bytes", 0) > 0 && json_member_number(first, "block", -1) == 0 &&
-		    json_member_number(first, "offset", -1) == 32768 + 5 && json_member_number(first, "write", -1) == 1 &&
-		    ((int)json_member_number(first, "expected", 0) ^ (int)json_member_number(first, "found", 0)) == 0x10,
+			    json_member_number(first, "offset", -1) == 32768 + 5 &&
+			    json_member_number(first, "write", -1) == 1 &&
+			    ((int)json_member_number(first, "expected", 0) ^
+			     (int)json_member_number(first, "found", 0)) == 0x10,
 		    "one wrong bit: says where it is, what it should be and what it is");
 	ktap_result(output_has("WRONG BYTES") && output_has("first in block 0 (write 1) at offset 32773"),
 		    "one wrong bit: says so to people");
@@ -105,7 +109,8 @@ static void test_wrong(void)
 	/* never re-read: found by the check at the end */
 	put("t.jsonl", REQUEST(0, "7"));
 	replay("--corrupt-one");
-	ktap_result(run_status == 1 && is("wrong_bytes", 1) && is("rereads", 0), "a wrong bit in a block that is never re-read");
+	ktap_result(run_status == 1 && is("wrong_bytes", 1) && is("rereads", 0),
+		    "a wrong bit in a block that is never re-read");
 }
 
 static void test_many(void)
@@ -116,7 +121,8 @@ static void test_many(void)
 
 	/* prefixes shared by requests that run at the same time, rewritten while others read them */
 	for (i = 0; i < 300; i++) {
-		at += sprintf(text + at, "{\"timestamp\": %d, \"input_length\": 1, \"output_length\": 1, \"hash_ids\": [0", i * 3);
+		at += sprintf(text + at,
+			      "{\"timestamp\": %d, \"input_length\": 1, \"output_length\": 1, \"hash_ids\": [0", i * 3);
 		for (k = 1; k < 8; k++)
 			at += sprintf(text + at, ", %d", k < 6 ? i % 5 * 8 + k : 1000 + i * 8 + k);
 		at += sprintf(text + at, "]}\n");
@@ -134,7 +140,8 @@ static void test_output(void)
 	put("t.jsonl", small);
 	run("LIBKVOFF_FALLBACK=1 $BIN/kvoff-replay --samples %s --sample-ms 1 %s && head -n 1 %s", scratch("s.csv"),
 	    scratch("t.jsonl"), scratch("s.csv"));
-	ktap_result(!run_status && output_has("t,memory,promoted,demoted,memory_reread") && output_has("model, not measured"),
+	ktap_result(!run_status && output_has("t,memory,promoted,demoted,memory_reread") &&
+			    output_has("model, not measured"),
 		    "writes a time series, labels the model as a model");
 	run("LIBKVOFF_FALLBACK=1 $BIN/kvoff-replay --json - %s", scratch("t.jsonl"));
 	json_free(report);
@@ -145,9 +152,21 @@ static void test_output(void)
 static void test_bad_input(void)
 {
 	static const char *const bad[] = {
-		"--block-bytes 32K t", "--block-bytes 100001 t", "--block-bytes 2G t", "--requests 0 t", "--requests -1 t",
-		"--requests x t", "--speed -1 t", "--speed nan t", "--threads 0 t", "--rewrite 101 t", "--model memory t",
-		"--model memory=1,0 t", "--no-such-option t", "", "t t",
+		"--block-bytes 32K t",
+		"--block-bytes 100001 t",
+		"--block-bytes 2G t",
+		"--requests 0 t",
+		"--requests -1 t",
+		"--requests x t",
+		"--speed -1 t",
+		"--speed nan t",
+		"--threads 0 t",
+		"--rewrite 101 t",
+		"--model memory t",
+		"--model memory=1,0 t",
+		"--no-such-option t",
+		"",
+		"t t",
 	};
 	size_t i, n = sizeof(bad) / sizeof(bad[0]), right = 0;
 
@@ -166,7 +185,8 @@ static void test_bad_input(void)
 		    "a malformed trace: place, reason, exit status 2");
 	put("t.jsonl", small);
 	replay("--model nosuch=1,1");
-	ktap_result(run_status == 2 && output_has("there is no such tier"), "a model of a tier that is not there: exit status 2");
+	ktap_result(run_status == 2 && output_has("there is no such tier"),
+		    "a model of a tier that is not there: exit status 2");
 	replay("--samples /nonexistent/file");
 	ktap_result(run_status == 2 && output_has("cannot be written"), "a file that cannot be written: exit status 2");
 }

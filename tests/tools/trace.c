@@ -39,7 +39,8 @@ static const struct {
 	{ "two on a line", GOOD GOOD "\n", "expected the end of the line" },
 	{ "carriage return", GOOD "\r\n", "byte 0x0d at column 76" },
 	{ "binary", "{\"timestamp\": \x01}\n", "byte 0x01 at column 15" },
-	{ "time goes back", "{\"timestamp\": 9, \"input_length\": 6, \"output_length\": 7, \"hash_ids\": [1]}\n" GOOD "\n",
+	{ "time goes back",
+	  "{\"timestamp\": 9, \"input_length\": 6, \"output_length\": 7, \"hash_ids\": [1]}\n" GOOD "\n",
 	  ":2: \"timestamp\" 5 is before that of the request above (9)" },
 };
 #define NR_BAD	(sizeof(bad) / sizeof(bad[0]))
@@ -61,7 +62,8 @@ static void test_bad(void)
 		ret = load(&t, bad[i].text, 0, 0, err, sizeof(err));
 		if (ret >= 0 || !strstr(err, bad[i].expected) || !strstr(err, "t.jsonl:"))
 			ktap_note("returned %d, said: %s", ret, err);
-		ktap_result(ret < 0 && strstr(err, bad[i].expected) && strstr(err, "t.jsonl:"), "refused: %s", bad[i].name);
+		ktap_result(ret < 0 && strstr(err, bad[i].expected) && strstr(err, "t.jsonl:"), "refused: %s",
+			    bad[i].name);
 		if (!ret)
 			trace_free(&t);
 	}
@@ -107,10 +109,13 @@ static void test_good(void)
 	struct trace t;
 	int ret;
 
-	ret = load(&t, GOOD "\n"
-		   "{\"hash_ids\":[9223372036854775807,0],\"output_length\":4294967295,\"input_length\":0,\"timestamp\":5}\n"
-		   "\t{ \"timestamp\" : 8 , \"input_length\" : 1 , \"output_length\" : 2 , \"hash_ids\" : [ 3 ] } ",
-		   0, 0, err, sizeof(err));
+	ret = load(
+		&t,
+		GOOD
+		"\n"
+		"{\"hash_ids\":[9223372036854775807,0],\"output_length\":4294967295,\"input_length\":0,\"timestamp\":5}\n"
+		"\t{ \"timestamp\" : 8 , \"input_length\" : 1 , \"output_length\" : 2 , \"hash_ids\" : [ 3 ] } ",
+		0, 0, err, sizeof(err));
 	ktap_result(!ret && t.nr_requests == 3 && t.nr_ids == 5 && t.requests[1].nr_ids == 2 &&
 		    t.ids[t.requests[1].first_id] == INT64_MAX && t.requests[1].output_length == UINT32_MAX &&
 		    t.requests[2].timestamp_ms == 8 && t.ids[t.requests[2].first_id] == 3,
