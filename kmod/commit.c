@@ -7,6 +7,9 @@
 
 #include "kvoff.h"
 
+/* How often a commit lets pools grow before it gives up. */
+#define KVOFF_COMMIT_ROUNDS	16
+
 DEFINE_SPINLOCK(kvoff_commit_lock);
 
 static struct {
@@ -28,7 +31,7 @@ static bool kvoff_commit_try(unsigned int index, u64 nr)
 }
 
 /* Frames that could be promised still, without new ones. */
-static u64 kvoff_commit_room(unsigned int index)
+u64 kvoff_commit_room(unsigned int index)
 {
 	u64 room = 0;
 
@@ -63,11 +66,38 @@ int kvoff_commit_rebase(unsigned int index, unsigned long *backing, unsigned lon
 	return ret;
 }
 
+/* Bytes that pools of other sizes have idle. */
+static u64 kvoff_tier_idle(struct kvoff_tier *tier, unsigned int index)
+{
+	u64 bytes = 0;
+	unsigned int i;
+
+	for (i = 0; i < KVOFF_NR_BLOCK_SIZES; i++)
+		if (i != index)
+			bytes += (u64)kvoff_pool_idle(&tier->pools[i]) * kvoff_size_of(i);
+	return bytes;
+}
+
+/* Make pools of other sizes give up idle bytes until the tier has @bytes that no pool has, or they have no more. */
+static void kvoff_tier_convert(struct kvoff_tier *tier, unsigned int index, u64 bytes)
+{
+	unsigned int i;
+
+	for (i = 0; i < KVOFF_NR_BLOCK_SIZES; i++) {
+		u64 free = kvoff_tier_unassigned(tier);
+
+		if (free >= bytes)
+			return;
+		if (i != index)
+			kvoff_pool_yield(&tier->pools[i], div_u64(bytes - free - 1, kvoff_size_of(i)) + 1);
+	}
+}
+
 /*
  * Give capacity that no pool has to pools of this size, fastest tier first, until they can answer for @need frames
- * more. Returns how many frames were asked for.
+ * more; with @convert, take it from pools of other sizes. Returns how many frames were asked for.
  */
-static u64 kvoff_commit_grow(unsigned int index, u64 need)
+static u64 kvoff_commit_grow(unsigned int index, u64 need, bool convert)
 {
 	size_t size = kvoff_size_of(index);
 	struct kvoff_tier_set *set;
@@ -79,11 +109,14 @@ static u64 kvoff_commit_grow(unsigned int index, u64 need)
 	for (i = 0; i < set->nr && need; i++) {
 		struct kvoff_tier *tier = set->by_rank[i];
 		struct kvoff_pool *pool = &tier->pools[index];
-		u64 room = div_u64(kvoff_tier_unassigned(tier), size);
 		/* the reserve takes its share of what is added, and at least one frame of a new pool */
-		u64 add = need + div_u64(need * 2 * kvoff_reserve_percent, 100) + 2;
+		u64 add = max_t(u64, need + div_u64(need * 2 * kvoff_reserve_percent, 100) + 2, KVOFF_GROW_BYTES / size);
 
-		add = min(max_t(u64, add, KVOFF_GROW_BYTES / size), room);
+		if (READ_ONCE(pool->short_of))
+			continue;
+		if (convert)
+			kvoff_tier_convert(tier, index, add * size);
+		add = min(add, div_u64(kvoff_tier_unassigned(tier), size));
 		if (!add || kvoff_pool_set_target(pool, READ_ONCE(pool->target) + add))
 			continue;
 		kvoff_tier_kick(tier);
@@ -129,9 +162,13 @@ static u64 kvoff_commit_growable(unsigned int index)
 
 	mutex_lock(&kvoff_tier_mutex);
 	set = rcu_dereference_protected(kvoff_tiers, lockdep_is_held(&kvoff_tier_mutex));
-	for (i = 0; i < set->nr; i++)
-		if (!READ_ONCE(set->by_rank[i]->pools[index].short_of))
-			frames += div_u64(kvoff_tier_unassigned(set->by_rank[i]), kvoff_size_of(index));
+	for (i = 0; i < set->nr; i++) {
+		struct kvoff_tier *tier = set->by_rank[i];
+
+		if (!READ_ONCE(tier->pools[index].short_of))
+			frames += div_u64(kvoff_tier_unassigned(tier) + kvoff_tier_idle(tier, index),
+					  kvoff_size_of(index));
+	}
 	mutex_unlock(&kvoff_tier_mutex);
 	return frames;
 }
@@ -146,9 +183,11 @@ static u64 kvoff_commit_growable(unsigned int index)
  */
 int kvoff_commit(unsigned int index, u64 nr, u64 *available)
 {
-	int ret;
+	unsigned int round;
+	int ret = -ENOMEM;
 
-	for (;;) {
+	/* two commits of different sizes could take the last frames from each other for ever */
+	for (round = 0; round < KVOFF_COMMIT_ROUNDS; round++) {
 		u64 room, asked;
 
 		if (kvoff_commit_try(index, nr)) {
@@ -159,20 +198,14 @@ int kvoff_commit(unsigned int index, u64 nr, u64 *available)
 		ret = kvoff_commit_wait(index);
 		if (ret)
 			break;
+		ret = -ENOMEM;
 		room = kvoff_commit_room(index);
 		if (room >= nr)
 			continue;
-		if (nr - room > kvoff_commit_growable(index)) {
-			ret = -ENOMEM;
+		if (nr - room > kvoff_commit_growable(index))
 			break;
-		}
-		asked = kvoff_commit_grow(index, nr - room);
-		if (!asked) {
-			ret = -ENOMEM;
-			break;
-		}
-		ret = kvoff_commit_wait(index);
-		if (ret)
+		asked = kvoff_commit_grow(index, nr - room, false) ?: kvoff_commit_grow(index, nr - room, true);
+		if (!asked)
 			break;
 	}
 	if (ret == -ENOMEM)

@@ -57,6 +57,7 @@ enum kvoff_counter {
 	KVOFF_ORPHANED,
 	KVOFF_COMMIT_REFUSED,
 	KVOFF_COMMIT_BROKEN,
+	KVOFF_CONVERTED_BYTES,
 	KVOFF_NR_COUNTERS
 };
 
@@ -127,6 +128,9 @@ struct kvoff_pool {
 void kvoff_pool_init(struct kvoff_pool *pool, struct kvoff_tier *tier, unsigned int index);
 int kvoff_pool_set_target(struct kvoff_pool *pool, unsigned long target);
 bool kvoff_pool_work(struct kvoff_pool *pool);
+bool kvoff_pool_empty(struct kvoff_pool *pool);
+unsigned long kvoff_pool_idle(struct kvoff_pool *pool);
+unsigned long kvoff_pool_yield(struct kvoff_pool *pool, unsigned long frames);
 void kvoff_pool_forget_orphans(struct kvoff_pool *pool);
 bool kvoff_pool_settled(struct kvoff_pool *pool);
 void kvoff_pool_account(struct kvoff_pool *pool);
@@ -220,6 +224,7 @@ void kvoff_tiers_exit(void);
 extern spinlock_t kvoff_commit_lock;
 int kvoff_commit(unsigned int index, u64 nr, u64 *available);
 void kvoff_uncommit(unsigned int index, u64 nr);
+u64 kvoff_commit_room(unsigned int index);
 int kvoff_commit_rebase(unsigned int index, unsigned long *backing, unsigned long want, bool refuse);
 
 /* ---- shared.c ---- */

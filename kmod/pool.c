@@ -277,8 +277,8 @@ static bool kvoff_pool_fill(struct kvoff_pool *pool)
 	return i == KVOFF_POOL_BURST;
 }
 
-/* Give frames back to the node until the target is reached. */
-static bool kvoff_pool_empty(struct kvoff_pool *pool)
+/* Give frames back to the node until the target is reached; true if there is more to do at once. */
+bool kvoff_pool_empty(struct kvoff_pool *pool)
 {
 	unsigned int i;
 
@@ -366,6 +366,35 @@ static void kvoff_pool_adopt(struct kvoff_pool *pool)
 		wake_up(&kvoff_frame_wait);
 }
 
+/* Frames that are free and not promised; across tiers the same promise may be counted twice. */
+unsigned long kvoff_pool_idle(struct kvoff_pool *pool)
+{
+	unsigned long idle, reserve;
+
+	spin_lock(&pool->lock);
+	idle = pool->nr_clean + pool->nr_dirty;
+	spin_unlock(&pool->lock);
+	/* what is promised needs its share of the reserve beside it */
+	reserve = kvoff_pool_reserve(pool, READ_ONCE(pool->filled));
+	return min_t(u64, idle, kvoff_commit_room(pool->index) + reserve);
+}
+
+/*
+ * Give up to @frames idle frames back to the node, so that another pool can have their bytes. Returns how many; the
+ * tier's thread does the work. Called with kvoff_tier_mutex held.
+ */
+unsigned long kvoff_pool_yield(struct kvoff_pool *pool, unsigned long frames)
+{
+	unsigned long n = min(frames, kvoff_pool_idle(pool));
+	unsigned long has = min(READ_ONCE(pool->target), READ_ONCE(pool->filled));
+
+	/* a frame was taken or promised meanwhile: offer less */
+	while (n && kvoff_pool_set_target(pool, has - min(n, has)))
+		n /= 2;
+	kvoff_count(KVOFF_CONVERTED_BYTES, n * kvoff_size_of(pool->index));
+	return n;
+}
+
 /* At unload: whoever has them pinned is the last to hold them. */
 void kvoff_pool_forget_orphans(struct kvoff_pool *pool)
 {
@@ -389,7 +418,6 @@ bool kvoff_pool_work(struct kvoff_pool *pool)
 
 	kvoff_pool_adopt(pool);
 	more = kvoff_pool_fill(pool);
-	more |= kvoff_pool_empty(pool);
 	more |= kvoff_pool_zero(pool);
 	return more;
 }

@@ -49,6 +49,7 @@ static const char * const kvoff_counter_names[KVOFF_NR_COUNTERS] = {
 	[KVOFF_ORPHANED]		= "orphaned",
 	[KVOFF_COMMIT_REFUSED]		= "commit_refused",
 	[KVOFF_COMMIT_BROKEN]		= "commit_broken",
+	[KVOFF_CONVERTED_BYTES]		= "converted_bytes",
 };
 
 static struct device_attribute kvoff_counter_attrs[KVOFF_NR_COUNTERS];

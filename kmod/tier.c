@@ -125,6 +125,10 @@ static int kvoff_tier_thread(void *data)
 		WRITE_ONCE(tier->kicked, false);
 		/* pairs with kvoff_tier_kick(): what was done before the kick is seen by the work below */
 		smp_mb();
+		/* what one pool gives up another may be waiting for */
+		for (i = 0; i < KVOFF_NR_BLOCK_SIZES; i++)
+			while (kvoff_pool_empty(&tier->pools[i]))
+				;
 		for (i = 0; i < KVOFF_NR_BLOCK_SIZES; i++) {
 			struct kvoff_pool *pool = &tier->pools[i];
 
@@ -252,7 +256,7 @@ static void kvoff_tier_end(struct kvoff_tier *tier)
 		struct kvoff_pool *pool = &tier->pools[i];
 
 		pool->target = 0;
-		while (kvoff_pool_work(pool))
+		while (kvoff_pool_empty(pool))
 			;
 		WARN_ON(pool->filled);
 		if (pool->kobj.state_in_sysfs)
