@@ -71,7 +71,7 @@ check:
 
 # A shell in the emulated machine, with the module loaded and the programs in the path.
 vm: vm-build
-	tests/vm/shell $(addprefix -k ,$(KERNEL)) $(addprefix -m ,$(MACHINE))
+	tests/shell $(addprefix -k ,$(KERNEL)) $(addprefix -m ,$(MACHINE))
 vm-build:
 	tests/vm/inroot $(MAKE) B=build/trixie KERNELS="$$(tests/vm/run --list-kernels | cut -d' ' -f2 | uniq | xargs)" progs kmod
 
