@@ -21,15 +21,15 @@ static void *pin_main(void *arg)
 	struct iovec far = { .iov_base = (void *)pin->at, .iov_len = sizeof(uint64_t) };
 
 	if (pin->kind == PIN_WRITE)
-		pin->copied = process_vm_writev(getpid(), &near, 1, &far, 1, 0);
+		pin->copied = process_vm_writev(pin->pid, &near, 1, &far, 1, 0);
 	else
-		pin->copied = process_vm_readv(getpid(), &near, 1, &far, 1, 0);
+		pin->copied = process_vm_readv(pin->pid, &near, 1, &far, 1, 0);
 	if (pin->copied < 0)
 		pin->copied = -errno;
 	return NULL;
 }
 
-int pin_take(struct pin *pin, volatile uint64_t *at, enum pin_kind kind)
+int pin_take(struct pin *pin, pid_t pid, volatile uint64_t *at, enum pin_kind kind)
 {
 	struct uffdio_api api = { .api = UFFD_API };
 	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
@@ -37,7 +37,7 @@ int pin_take(struct pin *pin, volatile uint64_t *at, enum pin_kind kind)
 	struct uffd_msg msg;
 	int ret;
 
-	*pin = (struct pin){ .at = at, .kind = kind, .uffd = -1 };
+	*pin = (struct pin){ .at = at, .pid = pid ?: getpid(), .kind = kind, .uffd = -1 };
 	pin->near = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (pin->near == MAP_FAILED)
 		return -errno;

@@ -7,16 +7,19 @@
 #define PIN_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
 enum pin_kind { PIN_READ, PIN_WRITE };
 
 /**
  * struct pin - one word of a block, pinned
  * @kind:	PIN_WRITE: pin_finish()'s value is written through the pin
+ * @pid:	whose address @at is
  * @got:	PIN_READ: what was read through it, after pin_finish()
  */
 struct pin {
 	volatile uint64_t *at;
+	pid_t pid;
 	enum pin_kind kind;
 	uint64_t got;
 	uint8_t *near;
@@ -25,8 +28,8 @@ struct pin {
 	long copied;
 };
 
-/* Returns when the page is pinned: 0 or -errno. */
-int pin_take(struct pin *pin, volatile uint64_t *at, enum pin_kind kind);
+/* Returns when the page is pinned: 0 or -errno. @pid 0: one's own page. */
+int pin_take(struct pin *pin, pid_t pid, volatile uint64_t *at, enum pin_kind kind);
 /* Lets the copy happen and the pin go. */
 int pin_finish(struct pin *pin, uint64_t value);
 

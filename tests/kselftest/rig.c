@@ -68,6 +68,11 @@ int pool_set(struct rig *rig, const char *tier, uint32_t bs, uint64_t bytes, uin
 	return call(rig->control, KVOFF_CTL_POOL_SET, &arg);
 }
 
+static uint64_t capacity_for(uint64_t bytes)
+{
+	return (bytes + 2 * MIB - 1) / (2 * MIB) * (2 * MIB);
+}
+
 int rig_up_sized(struct rig *rig, uint32_t bs, uint64_t capacity, uint64_t near_bytes, uint64_t far_bytes)
 {
 	struct kvoff_ctl_lease lease = { .size = sizeof(lease) };
@@ -91,9 +96,9 @@ int rig_up_sized(struct rig *rig, uint32_t bs, uint64_t capacity, uint64_t near_
 		return -ENXIO;
 	ret = call(rig->control, KVOFF_CTL_LEASE, &lease);
 	if (!ret)
-		ret = tier_add(rig, "dram", 0, 0, capacity, &rig->near);
+		ret = tier_add(rig, "dram", 0, 0, capacity ?: capacity_for(near_bytes), &rig->near);
 	if (!ret)
-		ret = tier_add(rig, "cxl0", rig->far_node, 1, capacity, &rig->far);
+		ret = tier_add(rig, "cxl0", rig->far_node, 1, capacity ?: capacity_for(far_bytes), &rig->far);
 	if (!ret && near_bytes)
 		ret = pool_set(rig, "dram", bs, near_bytes, KVOFF_POOL_WAIT);
 	if (!ret && far_bytes)
@@ -103,7 +108,7 @@ int rig_up_sized(struct rig *rig, uint32_t bs, uint64_t capacity, uint64_t near_
 
 int rig_up(struct rig *rig, uint32_t bs, uint64_t bytes)
 {
-	return rig_up_sized(rig, bs, 128 * MIB, bytes, bytes);
+	return rig_up_sized(rig, bs, 0, bytes, bytes);
 }
 
 const char *rig_down(struct rig *rig)
@@ -312,7 +317,7 @@ int mover_catch(struct mover *m, const struct rig *rig, const struct region *r, 
 	int ret;
 
 	/* a busy machine may not let us look in time: hold it longer then */
-	for (ms = 200; ms <= 3200; ms *= 2) {
+	for (ms = 400; ms <= 3200; ms *= 2) {
 		hook_set(hook, ms);
 		ret = mover_start(m, rig, r, 0, rig->far, 0);
 		if (ret)
