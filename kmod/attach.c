@@ -291,11 +291,16 @@ int kvoff_attach_fd(struct kvoff_region *region, unsigned int fd_flags, fmode_t 
 
 	if ((fd_flags & O_ACCMODE) != O_RDONLY && !(have & FMODE_WRITE))
 		return -EACCES;
+	if (atomic_inc_return(&region->nr_attached) > KVOFF_ATTACH_MAX) {
+		ret = -EUSERS;
+		goto err_count;
+	}
+	ret = -ENOMEM;
 	attach = kzalloc(sizeof(*attach), GFP_KERNEL_ACCOUNT);
 	if (!attach)
-		return -ENOMEM;
+		goto err_count;
 	attach->region = region;
-	xa_init(&attach->refs);
+	xa_init_flags(&attach->refs, XA_FLAGS_ACCOUNT);
 	fd = get_unused_fd_flags(fd_flags & O_CLOEXEC);
 	if (fd < 0) {
 		ret = fd;
@@ -314,7 +319,6 @@ int kvoff_attach_fd(struct kvoff_region *region, unsigned int fd_flags, fmode_t 
 	spin_lock(&region->attach_lock);
 	list_add_tail(&attach->node, &region->attachments);
 	spin_unlock(&region->attach_lock);
-	atomic_inc(&region->nr_attached);
 	fd_install(fd, file);
 	return fd;
 
@@ -322,5 +326,7 @@ err_fd:
 	put_unused_fd(fd);
 err_attach:
 	kfree(attach);
+err_count:
+	atomic_dec(&region->nr_attached);
 	return ret;
 }

@@ -72,7 +72,7 @@ struct kvoff_link {
 };
 
 static struct kvoff_link kvoff_links[KVOFF_MAX_TIERS][KVOFF_MAX_TIERS];
-static struct workqueue_struct *kvoff_workers;
+struct workqueue_struct *kvoff_workers;
 
 static void kvoff_batch_uring_done(struct io_uring_cmd *cmd, unsigned int issue_flags, bool dead);
 KVOFF_DEFINE_URING_TW(kvoff_batch_tw, kvoff_batch_uring_done)
@@ -340,6 +340,17 @@ int kvoff_link_set(const struct kvoff_ctl_link *arg)
 	WRITE_ONCE(link->budget_mbps, arg->budget_mbps);
 	wake_up(&link->wait);
 	return 0;
+}
+
+/* A tier has this number now: what was set for one that had it before is not its. */
+void kvoff_links_reset(u32 tier)
+{
+	unsigned int i;
+
+	for (i = 0; i < KVOFF_MAX_TIERS; i++) {
+		WRITE_ONCE(kvoff_links[tier][i].budget_mbps, 0);
+		WRITE_ONCE(kvoff_links[i][tier].budget_mbps, 0);
+	}
 }
 
 int kvoff_batch_init(void)

@@ -7,7 +7,6 @@
 #include <linux/pagemap.h>
 #include <linux/slab.h>
 
-#include "compat.h"
 #include "kvoff.h"
 
 /* A bit lock is invisible to lockdep; this stands for all of them. No two are ever held at once. */

@@ -66,18 +66,6 @@ int kvoff_commit_rebase(unsigned int index, unsigned long *backing, unsigned lon
 	return ret;
 }
 
-/* Bytes that pools of other sizes have idle. */
-static u64 kvoff_tier_idle(struct kvoff_tier *tier, unsigned int index)
-{
-	u64 bytes = 0;
-	unsigned int i;
-
-	for (i = 0; i < KVOFF_NR_BLOCK_SIZES; i++)
-		if (i != index)
-			bytes += (u64)kvoff_pool_idle(&tier->pools[i]) * kvoff_size_of(i);
-	return bytes;
-}
-
 /* Make pools of other sizes give up idle bytes until the tier has @bytes that no pool has, or they have no more. */
 static void kvoff_tier_convert(struct kvoff_tier *tier, unsigned int index, u64 bytes)
 {
@@ -127,8 +115,11 @@ static u64 kvoff_commit_grow(unsigned int index, u64 need, bool convert)
 	return asked;
 }
 
-/* Wait until every pool of this size has what it can get; -EINTR when the task is dying. */
-static int kvoff_commit_wait(unsigned int index)
+/*
+ * Wait until @nr frames can be promised, or every pool of this size has what it can get; -EINTR when the task is
+ * dying.
+ */
+static int kvoff_commit_wait(unsigned int index, u64 nr)
 {
 	unsigned int id;
 
@@ -145,7 +136,8 @@ static int kvoff_commit_wait(unsigned int index)
 		rcu_read_unlock();
 		if (!tier)
 			continue;
-		ret = wait_event_killable(tier->settled, kvoff_pool_settled(&tier->pools[index]));
+		ret = wait_event_killable(tier->settled, kvoff_pool_settled(&tier->pools[index]) ||
+					  kvoff_commit_room(index) >= nr);
 		kobject_put(&tier->kobj);
 		if (ret)
 			return -EINTR;
@@ -153,24 +145,34 @@ static int kvoff_commit_wait(unsigned int index)
 	return 0;
 }
 
-/* Frames that commits could still make the tiers take from their nodes. */
+/* Frames that commits could still make the tiers take from their nodes, or from pools of other sizes. */
 static u64 kvoff_commit_growable(unsigned int index)
 {
 	struct kvoff_tier_set *set;
-	u64 frames = 0;
-	unsigned int i;
+	u64 bytes = 0;
+	unsigned int i, k;
 
 	mutex_lock(&kvoff_tier_mutex);
 	set = rcu_dereference_protected(kvoff_tiers, lockdep_is_held(&kvoff_tier_mutex));
-	for (i = 0; i < set->nr; i++) {
-		struct kvoff_tier *tier = set->by_rank[i];
+	for (i = 0; i < set->nr; i++)
+		if (!READ_ONCE(set->by_rank[i]->pools[index].short_of))
+			bytes += kvoff_tier_unassigned(set->by_rank[i]);
+	for (k = 0; k < KVOFF_NR_BLOCK_SIZES; k++) {
+		u64 idle = 0, room = kvoff_commit_room(k);
 
-		if (!READ_ONCE(tier->pools[index].short_of))
-			frames += div_u64(kvoff_tier_unassigned(tier) + kvoff_tier_idle(tier, index),
-					  kvoff_size_of(index));
+		if (k == index)
+			continue;
+		for (i = 0; i < set->nr; i++) {
+			struct kvoff_pool *pool = &set->by_rank[i]->pools[k];
+
+			idle += kvoff_pool_idle(pool);
+			/* what nobody was promised needs no reserve */
+			room += kvoff_pool_reserve(pool, READ_ONCE(pool->filled));
+		}
+		bytes += min(idle, room) * kvoff_size_of(k);
 	}
 	mutex_unlock(&kvoff_tier_mutex);
-	return frames;
+	return div_u64(bytes, kvoff_size_of(index));
 }
 
 /**
@@ -184,32 +186,30 @@ static u64 kvoff_commit_growable(unsigned int index)
 int kvoff_commit(unsigned int index, u64 nr, u64 *available)
 {
 	unsigned int round;
-	int ret = -ENOMEM;
+	int ret = 0;
 
+	if (kvoff_commit_try(index, nr))
+		goto out;
 	/* two commits of different sizes could take the last frames from each other for ever */
 	for (round = 0; round < KVOFF_COMMIT_ROUNDS; round++) {
-		u64 room, asked;
+		u64 room;
 
-		if (kvoff_commit_try(index, nr)) {
-			ret = 0;
-			break;
-		}
 		/* a target may not have been reached yet: that comes first, for it needs no more capacity */
-		ret = kvoff_commit_wait(index);
+		ret = kvoff_commit_wait(index, nr);
 		if (ret)
 			break;
+		if (kvoff_commit_try(index, nr))
+			goto out;
 		ret = -ENOMEM;
 		room = kvoff_commit_room(index);
-		if (room >= nr)
-			continue;
-		if (nr - room > kvoff_commit_growable(index))
-			break;
-		asked = kvoff_commit_grow(index, nr - room, false) ?: kvoff_commit_grow(index, nr - room, true);
-		if (!asked)
+		if (room < nr &&
+		    (nr - room > kvoff_commit_growable(index) ||
+		     (!kvoff_commit_grow(index, nr - room, false) && !kvoff_commit_grow(index, nr - room, true))))
 			break;
 	}
 	if (ret == -ENOMEM)
 		kvoff_count(KVOFF_COMMIT_REFUSED, 1);
+out:
 	*available = kvoff_commit_room(index) + kvoff_commit_growable(index);
 	return ret;
 }

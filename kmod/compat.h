@@ -32,7 +32,7 @@ static void name(struct io_tw_req req, io_tw_token_t tw)				\
 	fn(io_uring_cmd_from_tw(req), IO_URING_CMD_TASK_WORK_ISSUE_FLAGS, tw.cancel);	\
 }
 
-#else
+#elif LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0) && LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
 
 static inline void kvoff_uring_done(struct io_uring_cmd *cmd, int ret, unsigned int issue_flags)
 {
@@ -50,11 +50,8 @@ static void name(struct io_uring_cmd *cmd, unsigned int issue_flags)			\
 	fn(cmd, issue_flags, issue_flags & IO_URING_F_TASK_DEAD);			\
 }
 
+#else
+#error "kvoff is made for and tested on 6.12 and 7.x"
 #endif
-
-static inline void kvoff_set_folio_index(struct folio *folio, pgoff_t index)
-{
-	folio->index = index;
-}
 
 #endif /* KVOFF_COMPAT_H */

@@ -4,8 +4,8 @@
  * before it unmaps, waits. The first write to an armed block comes through page_mkwrite.
  */
 #include <linux/pagemap.h>
+#include <linux/sched/signal.h>
 
-#include "compat.h"
 #include "kvoff.h"
 #include "trace.h"
 
@@ -51,19 +51,20 @@ static vm_fault_t kvoff_first_touch(struct kvoff_region *region, struct kvoff_ch
 		return VM_FAULT_SIGBUS;
 	folio = kvoff_frame_first(region->index, &tier, &zeroed);
 	if (!folio)
-		wait_event_timeout(kvoff_frame_wait,
-				   (folio = kvoff_frame_first(region->index, &tier, &zeroed)) != NULL,
-				   KVOFF_FRAME_PATIENCE);
+		wait_event_killable_timeout(kvoff_frame_wait,
+					    (folio = kvoff_frame_first(region->index, &tier, &zeroed)) != NULL,
+					    KVOFF_FRAME_PATIENCE);
 	if (!folio) {
 		kvoff_region_uncharge(region);
-		kvoff_count(KVOFF_COMMIT_BROKEN, 1);
+		if (!fatal_signal_pending(current))
+			kvoff_count(KVOFF_COMMIT_BROKEN, 1);
 		return VM_FAULT_SIGBUS;
 	}
 	if (!zeroed) {
 		kvoff_frame_zero(folio);
 		kvoff_count(KVOFF_FIRST_TOUCH_ZEROED, 1);
 	}
-	kvoff_set_folio_index(folio, block << kvoff_order_of(region->index));
+	folio->index = block << kvoff_order_of(region->index);
 	folio->mapping = region->shared->mapping;
 	b->tier = tier;
 	b->gen++;
@@ -88,9 +89,15 @@ static vm_fault_t kvoff_fault(struct vm_fault *vmf)
 
 	if (block >= region->nr_blocks)
 		return VM_FAULT_SIGBUS;
-	chunk = kvoff_chunk(region, block, true);
-	if (!chunk)
-		return VM_FAULT_OOM;
+	chunk = kvoff_chunk(region, block, false);
+	if (!chunk) {
+		/* no records for a block that could not have a frame */
+		if (READ_ONCE(region->used) >= READ_ONCE(region->committed))
+			return VM_FAULT_SIGBUS;
+		chunk = kvoff_chunk(region, block, true);
+		if (!chunk)
+			return VM_FAULT_OOM;
+	}
 	kvoff_count(KVOFF_FAULTS, 1);
 
 	b = kvoff_chunk_block(chunk, block);
@@ -132,8 +139,8 @@ static vm_fault_t kvoff_page_mkwrite(struct vm_fault *vmf)
 		return VM_FAULT_SIGBUS;
 	b = kvoff_chunk_block(chunk, block);
 	kvoff_block_lock(b);
-	if (folio != b->frame) {
-		/* moved between the fault and here: fault again */
+	/* the fault holds a reference, and a frame that somebody holds stays where it is */
+	if (WARN_ON_ONCE(folio != b->frame)) {
 		kvoff_block_unlock(b);
 		return VM_FAULT_NOPAGE;
 	}

@@ -32,6 +32,9 @@
 
 #include "uapi/kvoff.h"
 
+/* A mover looks into every attachment's references: so many a region at most. */
+#define KVOFF_ATTACH_MAX	4096
+
 /* Block records and state entries live in chunks of so many blocks: one page of struct kvoff_state. */
 #define KVOFF_CHUNK_BLOCKS	(PAGE_SIZE / sizeof(struct kvoff_state))
 
@@ -80,6 +83,9 @@ extern unsigned int kvoff_reserve_percent;
 
 /* ---- pool.c ---- */
 
+/* How long a pool leaves a node in peace that had nothing to give. */
+#define KVOFF_SHORT_INTERVAL	HZ
+
 /* Pools that grow on demand do so by at least so much at a time, so that small demands do not wait each time. */
 #define KVOFF_GROW_BYTES	(16UL << 20)
 
@@ -94,6 +100,7 @@ extern unsigned int kvoff_reserve_percent;
  * @dirty:	free frames with somebody's old bytes
  * @orphans:	frames whose block is gone but which something still pins
  * @target:	how many frames the pool shall have
+ * @floor:	so many the admin gave it: other sizes cannot take these. Under kvoff_tier_mutex
  * @filled:	how many it has, in whatever list or use
  * @nr_clean:	length of @clean
  * @nr_dirty:	length of @dirty
@@ -102,6 +109,7 @@ extern unsigned int kvoff_reserve_percent;
  * @nr_zeroing:	frames the tier's thread is zeroing
  * @backing:	frames this pool answers for in the commit account
  * @short_of:	the node had no frame to give when last asked
+ * @retry:	when to ask again, in jiffies
  * @wanting:	a move found no target: grow if the tier has capacity that no pool has. Without the lock
  */
 struct kvoff_pool {
@@ -114,6 +122,7 @@ struct kvoff_pool {
 	struct list_head dirty;
 	struct list_head orphans;
 	unsigned long target;
+	unsigned long floor;
 	unsigned long filled;
 	unsigned long nr_clean;
 	unsigned long nr_dirty;
@@ -122,6 +131,7 @@ struct kvoff_pool {
 	unsigned long nr_zeroing;
 	unsigned long backing;
 	bool short_of;
+	unsigned long retry;
 	bool wanting;
 };
 
@@ -130,9 +140,12 @@ int kvoff_pool_set_target(struct kvoff_pool *pool, unsigned long target);
 bool kvoff_pool_work(struct kvoff_pool *pool);
 bool kvoff_pool_empty(struct kvoff_pool *pool);
 unsigned long kvoff_pool_idle(struct kvoff_pool *pool);
-unsigned long kvoff_pool_yield(struct kvoff_pool *pool, unsigned long frames);
+void kvoff_pool_yield(struct kvoff_pool *pool, unsigned long frames);
 void kvoff_pool_forget_orphans(struct kvoff_pool *pool);
+void kvoff_pool_restore_target(struct kvoff_pool *pool, unsigned long target);
+bool kvoff_pool_in_use(struct kvoff_pool *pool);
 bool kvoff_pool_settled(struct kvoff_pool *pool);
+unsigned long kvoff_pool_reserve(const struct kvoff_pool *pool, unsigned long frames);
 void kvoff_pool_account(struct kvoff_pool *pool);
 
 struct folio *kvoff_frame_first(unsigned int index, u32 *tier, bool *zeroed);
@@ -169,7 +182,7 @@ static inline unsigned int kvoff_order_of(unsigned int index)
  * @wake:	where @thread waits
  * @kicked:	there is work for @thread
  * @settled:	woken whenever a pool may have reached its target
- * @going:	the tier is being removed: no frame leaves its pools any more. Set under every pool's lock
+ * @going:	the tier is being removed: no frame leaves its pools any more. Looked at under the pools' locks
  */
 struct kvoff_tier {
 	struct kobject kobj;
@@ -191,13 +204,11 @@ struct kvoff_tier {
 
 /**
  * struct kvoff_tier_set - all tiers, replaced as a whole under kvoff_tier_mutex, read under RCU
- * @rcu:	for its end
  * @nr:		how many
  * @by_rank:	fastest first
  * @by_id:	NULL where there is none
  */
 struct kvoff_tier_set {
-	struct rcu_head rcu;
 	unsigned int nr;
 	struct kvoff_tier *by_rank[KVOFF_MAX_TIERS];
 	struct kvoff_tier *by_id[KVOFF_MAX_TIERS];
@@ -299,7 +310,7 @@ struct kvoff_chunk {
  * struct kvoff_region - one tenant's blocks
  * @kobj:	/sys/class/kvoff/regions/<id>; its count is the lifetime of this structure, not of the memory
  * @rcu:	for its end
- * @id:		number, never reused while the module is loaded
+ * @id:		number; comes again after 2^31 regions at the earliest
  * @index:	block size index
  * @nr_blocks:	span
  * @unit_size:	bytes, 0 if none was given
@@ -309,7 +320,6 @@ struct kvoff_chunk {
  * @shared:	arrays and address space
  * @chunks:	struct kvoff_chunk by number; entries are only added, until the region ends
  * @chunk_mutex: serialises adding to @chunks
- * @nr_chunks:	how many
  * @attachments: all attachments, under @attach_lock
  * @attach_lock: protects @attachments
  * @nr_attached: number of attachments; the memory goes when it falls to zero
@@ -319,7 +329,6 @@ struct kvoff_chunk {
  * @tier_used:	blocks in each tier
  * @high:	one more than the highest block that ever had a frame
  * @sample_next: where the sampler goes on; the sampler's own
- * @dying:	no attachment is left; set before blocks are torn down, looked at under the block lock
  */
 struct kvoff_region {
 	struct kobject kobj;
@@ -334,7 +343,6 @@ struct kvoff_region {
 	struct kvoff_shared *shared;
 	struct xarray chunks;
 	struct mutex chunk_mutex;
-	unsigned long nr_chunks;
 	struct list_head attachments;
 	spinlock_t attach_lock;
 	atomic_t nr_attached;
@@ -344,7 +352,6 @@ struct kvoff_region {
 	atomic64_t tier_used[KVOFF_MAX_TIERS];
 	atomic64_t high;
 	u64 sample_next;
-	bool dying;
 };
 
 /**
@@ -408,13 +415,14 @@ int kvoff_move_block(struct kvoff_region *region, const struct kvoff_move_desc *
 struct io_uring_cmd;
 int kvoff_batch_ioctl(struct kvoff_ctl_move *arg);
 int kvoff_batch_uring(struct io_uring_cmd *cmd, unsigned int issue_flags);
+void kvoff_links_reset(u32 tier);
 int kvoff_link_set(const struct kvoff_ctl_link *arg);
+extern struct workqueue_struct *kvoff_workers;
 int kvoff_batch_init(void);
 void kvoff_batch_exit(void);
 
 /* ---- sample.c ---- */
-void kvoff_sample_restart(void);
-void kvoff_sample_exit(void);
+void kvoff_sample_set(unsigned int interval);
 
 /* ---- call.c ---- */
 

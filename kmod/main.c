@@ -68,7 +68,7 @@ static int __init kvoff_init(void)
 	ret = kvoff_cdevs_init();
 	if (ret)
 		goto err_sysfs;
-	kvoff_sample_restart();
+	kvoff_sample_set(kvoff_sample_interval_ms);
 	return 0;
 
 err_sysfs:
@@ -84,14 +84,13 @@ err_tiers:
 
 static void __exit kvoff_exit(void)
 {
-	kvoff_sample_exit();
 	kvoff_cdevs_exit();
-	kvoff_batch_exit();
 	kvoff_tiers_exit();
+	/* after this nobody can start the sampler any more */
 	kvoff_sysfs_exit();
+	kvoff_sample_set(0);
+	kvoff_batch_exit();
 	unregister_chrdev_region(kvoff_devt, KVOFF_NR_DEVICES);
-	/* regions end by kfree_rcu() and tiers by kobject release: none of that code may be gone when they do */
-	rcu_barrier();
 }
 
 module_init(kvoff_init);

@@ -12,7 +12,6 @@
  */
 #include <linux/pagemap.h>
 
-#include "compat.h"
 #include "kvoff.h"
 #include "trace.h"
 
@@ -53,7 +52,7 @@ static bool kvoff_move_announce(struct kvoff_move *m)
 /* Put the target in the place of the frozen, unmapped, locked old frame. */
 static void kvoff_move_replace(struct kvoff_move *m, struct folio *old)
 {
-	kvoff_set_folio_index(m->target, m->block << kvoff_order_of(m->region->index));
+	m->target->index = m->block << kvoff_order_of(m->region->index);
 	m->target->mapping = m->region->shared->mapping;
 	WRITE_ONCE(m->b->frame, m->target);
 	m->b->tier = m->to;
@@ -223,10 +222,6 @@ int kvoff_move_block(struct kvoff_region *region, const struct kvoff_move_desc *
 	m.b = kvoff_chunk_block(m.chunk, desc->block);
 
 	kvoff_block_lock(m.b);
-	if (READ_ONCE(region->dying)) {
-		ret = -ENOENT;
-		goto out_unlock;
-	}
 	if (!m.b->frame)
 		goto out_unlock;
 	m.from = m.b->tier;

@@ -11,7 +11,6 @@
 #include <linux/highmem.h>
 #include <linux/pagemap.h>
 
-#include "compat.h"
 #include "kvoff.h"
 
 /* Frames handled before the thread looks at other pools and lets others run. */
@@ -32,7 +31,7 @@ void kvoff_pool_init(struct kvoff_pool *pool, struct kvoff_tier *tier, unsigned 
 }
 
 /* Frames that first touch leaves alone, so that moves find a target. */
-static unsigned long kvoff_pool_reserve(const struct kvoff_pool *pool, unsigned long frames)
+unsigned long kvoff_pool_reserve(const struct kvoff_pool *pool, unsigned long frames)
 {
 	if (!frames)
 		return 0;
@@ -71,7 +70,7 @@ int kvoff_pool_set_target(struct kvoff_pool *pool, unsigned long target)
 	int ret = 0;
 
 	spin_lock(&pool->lock);
-	if (target < pool->nr_used + pool->nr_orphans)
+	if (target < pool->target && target < pool->nr_used + pool->nr_orphans)
 		ret = -EBUSY;
 	else
 		ret = kvoff_commit_rebase(pool->index, &pool->backing, kvoff_pool_backing(pool, target), true);
@@ -81,6 +80,25 @@ int kvoff_pool_set_target(struct kvoff_pool *pool, unsigned long target)
 	}
 	spin_unlock(&pool->lock);
 	return ret;
+}
+
+/* Take back a change of the target, or, when the tier ends, whatever it was. */
+void kvoff_pool_restore_target(struct kvoff_pool *pool, unsigned long target)
+{
+	spin_lock(&pool->lock);
+	pool->target = target;
+	kvoff_pool_account_locked(pool);
+	spin_unlock(&pool->lock);
+}
+
+bool kvoff_pool_in_use(struct kvoff_pool *pool)
+{
+	bool in_use;
+
+	spin_lock(&pool->lock);
+	in_use = pool->nr_used || pool->nr_orphans;
+	spin_unlock(&pool->lock);
+	return in_use;
 }
 
 bool kvoff_pool_settled(struct kvoff_pool *pool)
@@ -103,14 +121,17 @@ static struct folio *kvoff_pool_pop(struct list_head *list)
 }
 
 /*
- * Take a free frame, leaving @leave. @want_clean says which list comes first; @zeroed which it came from.
+ * Take a free frame, leaving @leave, and what the pool is about to give back to the node: another pool may have been
+ * given its bytes. @want_clean says which list comes first; @zeroed which it came from.
  */
 static struct folio *kvoff_pool_take(struct kvoff_pool *pool, unsigned long leave, bool want_clean, bool *zeroed)
 {
 	struct folio *folio = NULL;
 
 	spin_lock(&pool->lock);
-	if (pool->nr_clean + pool->nr_dirty <= leave || pool->tier->going)
+	if (pool->filled > pool->target)
+		leave += pool->filled - pool->target;
+	if (pool->nr_clean + pool->nr_dirty <= leave || READ_ONCE(pool->tier->going))
 		goto out;
 	*zeroed = want_clean ? pool->nr_clean > 0 : pool->nr_dirty == 0;
 	if (*zeroed) {
@@ -164,6 +185,9 @@ struct folio *kvoff_frame_target(unsigned int index, u32 tier)
 	struct kvoff_tier *t;
 	bool zeroed;
 
+	/* a first touch of promised memory comes before any move */
+	if (waitqueue_active(&kvoff_frame_wait))
+		return NULL;
 	rcu_read_lock();
 	t = rcu_dereference(kvoff_tiers)->by_id[tier];
 	if (t) {
@@ -177,13 +201,11 @@ struct folio *kvoff_frame_target(unsigned int index, u32 tier)
 	return folio;
 }
 
-/* Bring a frame that nobody can reach any more back to what a fresh one is. */
+/* A frame that nobody can reach any more belongs to no region. */
 static void kvoff_frame_reset(struct folio *folio)
 {
 	folio->mapping = NULL;
-	kvoff_set_folio_index(folio, 0);
-	folio_clear_dirty(folio);
-	folio_clear_referenced(folio);
+	folio->index = 0;
 }
 
 /*
@@ -253,7 +275,8 @@ static bool kvoff_pool_fill(struct kvoff_pool *pool)
 		bool want;
 
 		spin_lock(&pool->lock);
-		want = pool->filled < pool->target;
+		want = pool->filled < pool->target &&
+		       (!pool->short_of || time_after_eq(jiffies, pool->retry));
 		spin_unlock(&pool->lock);
 		if (!want)
 			break;
@@ -261,6 +284,8 @@ static bool kvoff_pool_fill(struct kvoff_pool *pool)
 		cond_resched();
 		spin_lock(&pool->lock);
 		pool->short_of = !folio;
+		/* each try reclaims on the node: not at every kick */
+		pool->retry = jiffies + KVOFF_SHORT_INTERVAL;
 		if (folio) {
 			INIT_LIST_HEAD(&folio->lru);
 			list_add_tail(&folio->lru, &pool->clean);
@@ -273,7 +298,7 @@ static bool kvoff_pool_fill(struct kvoff_pool *pool)
 			break;
 	}
 	if (i)
-		wake_up(&kvoff_frame_wait);
+		wake_up_all(&kvoff_frame_wait);
 	return i == KVOFF_POOL_BURST;
 }
 
@@ -366,33 +391,37 @@ static void kvoff_pool_adopt(struct kvoff_pool *pool)
 		wake_up(&kvoff_frame_wait);
 }
 
-/* Frames that are free and not promised; across tiers the same promise may be counted twice. */
+/*
+ * Frames that are free and above what the admin gave the pool. Whether they are promised is the account's
+ * business.
+ */
 unsigned long kvoff_pool_idle(struct kvoff_pool *pool)
 {
-	unsigned long idle, reserve;
+	unsigned long idle, keep;
 
 	spin_lock(&pool->lock);
-	idle = pool->nr_clean + pool->nr_dirty;
+	keep = max(pool->floor, pool->nr_used + pool->nr_orphans);
+	idle = min(pool->filled, pool->target);
+	idle -= min(idle, keep);
 	spin_unlock(&pool->lock);
-	/* what is promised needs its share of the reserve beside it */
-	reserve = kvoff_pool_reserve(pool, READ_ONCE(pool->filled));
-	return min_t(u64, idle, kvoff_commit_room(pool->index) + reserve);
+	return idle;
 }
 
 /*
- * Give up to @frames idle frames back to the node, so that another pool can have their bytes. Returns how many; the
- * tier's thread does the work. Called with kvoff_tier_mutex held.
+ * Give up to @frames idle frames back to the node, so that another pool can have their bytes. The tier's thread
+ * does the work. Called with kvoff_tier_mutex held.
  */
-unsigned long kvoff_pool_yield(struct kvoff_pool *pool, unsigned long frames)
+void kvoff_pool_yield(struct kvoff_pool *pool, unsigned long frames)
 {
-	unsigned long n = min(frames, kvoff_pool_idle(pool));
 	unsigned long has = min(READ_ONCE(pool->target), READ_ONCE(pool->filled));
+	unsigned long n = min3(frames, kvoff_pool_idle(pool), has);
 
-	/* a frame was taken or promised meanwhile: offer less */
-	while (n && kvoff_pool_set_target(pool, has - min(n, has)))
+	/* some may be promised: offer less */
+	while (n && kvoff_pool_set_target(pool, has - n))
 		n /= 2;
+	if (n)
+		kvoff_tier_kick(pool->tier);
 	kvoff_count(KVOFF_CONVERTED_BYTES, n * kvoff_size_of(pool->index));
-	return n;
 }
 
 /* At unload: whoever has them pinned is the last to hold them. */

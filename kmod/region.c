@@ -108,7 +108,7 @@ static struct kvoff_region *kvoff_region_alloc(const struct kvoff_region_create 
 	region->nr_blocks = arg->length >> ilog2(arg->block_size);
 	region->unit_size = arg->unit_size;
 	strscpy(region->label, arg->label, sizeof(region->label));
-	xa_init(&region->chunks);
+	xa_init_flags(&region->chunks, XA_FLAGS_ACCOUNT);
 	mutex_init(&region->chunk_mutex);
 	INIT_LIST_HEAD(&region->attachments);
 	spin_lock_init(&region->attach_lock);
@@ -146,10 +146,10 @@ static void kvoff_region_teardown(struct kvoff_region *region)
 	struct kvoff_chunk *chunk;
 	unsigned long i, k;
 
-	WRITE_ONCE(region->dying, true);
 	xa_for_each(&region->chunks, i, chunk) {
 		for (k = 0; k < KVOFF_CHUNK_BLOCKS; k++)
-			kvoff_block_teardown(region, chunk, (u64)i * KVOFF_CHUNK_BLOCKS + k);
+			if (READ_ONCE(chunk->blocks[k].frame))
+				kvoff_block_teardown(region, chunk, (u64)i * KVOFF_CHUNK_BLOCKS + k);
 		cond_resched();
 	}
 	kvoff_uncommit(region->index, region->committed);
@@ -203,6 +203,7 @@ int kvoff_region_create(struct kvoff_region_create *arg)
 	kobject_del(&region->kobj);
 err_erase:
 	xa_erase(&kvoff_regions, region->id);
+	kvoff_shared_die(region->shared);
 err_put:
 	kvoff_region_put(region);
 	return ret;

@@ -9,6 +9,8 @@
 
 static void kvoff_sample_work(struct work_struct *work);
 static DECLARE_DELAYED_WORK(kvoff_sampler, kvoff_sample_work);
+/* Orders changes of the interval. */
+static DEFINE_MUTEX(kvoff_sample_mutex);
 
 /* Mark blocks [first, end) of one chunk and unmap the runs of resident ones. */
 static void kvoff_sample_chunk(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 first, u64 end)
@@ -46,10 +48,22 @@ static void kvoff_sample_region(struct kvoff_region *region)
 
 		if (block >= high)
 			block = 0;
-		end = min3(high, block + nr, round_down(block, KVOFF_CHUNK_BLOCKS) + KVOFF_CHUNK_BLOCKS);
 		chunk = kvoff_chunk(region, block, false);
-		if (chunk)
-			kvoff_sample_chunk(region, chunk, block, end);
+		if (!chunk) {
+			unsigned long next = block / KVOFF_CHUNK_BLOCKS;
+			u64 skipped;
+
+			/* addresses that were never used take no time */
+			if (!xa_find_after(&region->chunks, &next, ULONG_MAX, XA_PRESENT))
+				skipped = high - block;
+			else
+				skipped = (u64)next * KVOFF_CHUNK_BLOCKS - block;
+			nr -= min(nr, skipped);
+			block += skipped;
+			continue;
+		}
+		end = min3(high, block + nr, round_down(block, KVOFF_CHUNK_BLOCKS) + KVOFF_CHUNK_BLOCKS);
+		kvoff_sample_chunk(region, chunk, block, end);
 		nr -= end - block;
 		block = end;
 		cond_resched();
@@ -69,22 +83,17 @@ static void kvoff_sample_work(struct work_struct *work)
 		kvoff_sample_region(region);
 		kvoff_region_put(region);
 	}
-	queue_delayed_work(system_unbound_wq, &kvoff_sampler, msecs_to_jiffies(interval));
+	queue_delayed_work(kvoff_workers, &kvoff_sampler, msecs_to_jiffies(interval));
 }
 
-/* The interval has changed, or the module begins. */
-void kvoff_sample_restart(void)
+/* Set the interval, 0 for never; the module begins with it. */
+void kvoff_sample_set(unsigned int interval)
 {
-	unsigned int interval = READ_ONCE(kvoff_sample_interval_ms);
-
+	mutex_lock(&kvoff_sample_mutex);
+	WRITE_ONCE(kvoff_sample_interval_ms, interval);
 	if (interval)
-		mod_delayed_work(system_unbound_wq, &kvoff_sampler, msecs_to_jiffies(interval));
+		mod_delayed_work(kvoff_workers, &kvoff_sampler, msecs_to_jiffies(interval));
 	else
 		cancel_delayed_work_sync(&kvoff_sampler);
-}
-
-void kvoff_sample_exit(void)
-{
-	WRITE_ONCE(kvoff_sample_interval_ms, 0);
-	cancel_delayed_work_sync(&kvoff_sampler);
+	mutex_unlock(&kvoff_sample_mutex);
 }

@@ -34,8 +34,8 @@ struct kvoff_shared *kvoff_shared_create(u64 nr_blocks)
 		goto err_zero;
 	}
 	kref_init(&shared->ref);
-	xa_init(&shared->state);
-	xa_init(&shared->hint);
+	xa_init_flags(&shared->state, XA_FLAGS_ACCOUNT);
+	xa_init_flags(&shared->hint, XA_FLAGS_ACCOUNT);
 	init_waitqueue_head(&shared->wait);
 	shared->nr_blocks = nr_blocks;
 	shared->mapping = shared->anchor->f_mapping;

@@ -106,8 +106,7 @@ static ssize_t sample_interval_ms_store(struct device *dev, struct device_attrib
 		return ret;
 	if (v && v < 10)
 		return -EINVAL;
-	WRITE_ONCE(kvoff_sample_interval_ms, v);
-	kvoff_sample_restart();
+	kvoff_sample_set(v);
 	sysfs_notify(&dev->kobj, NULL, attr->attr.name);
 	return len;
 }

@@ -17,10 +17,11 @@
 static DEFINE_MUTEX(kvoff_tier_admin);
 DEFINE_MUTEX(kvoff_tier_mutex);
 struct kvoff_tier_set __rcu *kvoff_tiers;
+/* The set before this one: no reader has it any more, and the next one is built in it. */
+static struct kvoff_tier_set *kvoff_tier_spare;
 
-/* How often the thread looks at orphans, and asks a node again that had nothing to give. */
+/* How often the thread looks at orphans. */
 #define KVOFF_ORPHAN_INTERVAL	(HZ / 20)
-#define KVOFF_SHORT_INTERVAL	HZ
 
 static struct kvoff_tier_set *kvoff_tier_set(void)
 {
@@ -29,6 +30,8 @@ static struct kvoff_tier_set *kvoff_tier_set(void)
 
 void kvoff_tier_kick(struct kvoff_tier *tier)
 {
+	/* pairs with the thread's barrier: either it sees what there is to do, or we see that it may not have */
+	smp_mb();
 	if (READ_ONCE(tier->kicked))
 		return;
 	WRITE_ONCE(tier->kicked, true);
@@ -107,7 +110,7 @@ static void kvoff_tier_grow(struct kvoff_pool *pool)
 	mutex_lock(&kvoff_tier_mutex);
 	WRITE_ONCE(pool->wanting, false);
 	bytes = min_t(u64, kvoff_tier_unassigned(pool->tier), KVOFF_GROW_BYTES);
-	if (!pool->tier->going && bytes >= kvoff_size_of(pool->index))
+	if (!pool->tier->going && !READ_ONCE(pool->short_of) && bytes >= kvoff_size_of(pool->index))
 		kvoff_pool_set_target(pool, READ_ONCE(pool->target) + div_u64(bytes, kvoff_size_of(pool->index)));
 	mutex_unlock(&kvoff_tier_mutex);
 }
@@ -123,7 +126,7 @@ static int kvoff_tier_thread(void *data)
 		unsigned int i;
 
 		WRITE_ONCE(tier->kicked, false);
-		/* pairs with kvoff_tier_kick(): what was done before the kick is seen by the work below */
+		/* pairs with kvoff_tier_kick() */
 		smp_mb();
 		/* what one pool gives up another may be waiting for */
 		for (i = 0; i < KVOFF_NR_BLOCK_SIZES; i++)
@@ -196,16 +199,14 @@ static struct kvoff_tier *kvoff_tier_find(const char *name)
 
 /*
  * Replace the set by one without @gone and with @come, in order of rank. NULL for neither: ranks have changed.
- * Readers of the old set are waited for.
+ * Readers of the old set are waited for. Called with kvoff_tier_admin and kvoff_tier_mutex held.
  */
-static int kvoff_tier_set_replace(struct kvoff_tier *gone, struct kvoff_tier *come)
+static void kvoff_tier_set_replace(struct kvoff_tier *gone, struct kvoff_tier *come)
 {
-	struct kvoff_tier_set *old = kvoff_tier_set(), *set;
+	struct kvoff_tier_set *old = kvoff_tier_set(), *set = kvoff_tier_spare;
 	unsigned int i, k;
 
-	set = kzalloc(sizeof(*set), GFP_KERNEL);
-	if (!set)
-		return -ENOMEM;
+	memset(set, 0, sizeof(*set));
 	for (i = 0; i <= old->nr; i++) {
 		struct kvoff_tier *tier = i < old->nr ? old->by_rank[i] : come;
 
@@ -218,8 +219,7 @@ static int kvoff_tier_set_replace(struct kvoff_tier *gone, struct kvoff_tier *co
 	}
 	rcu_assign_pointer(kvoff_tiers, set);
 	synchronize_rcu();
-	kfree(old);
-	return 0;
+	kvoff_tier_spare = old;
 }
 
 static int kvoff_tier_sysfs_add(struct kvoff_tier *tier)
@@ -238,7 +238,6 @@ static int kvoff_tier_sysfs_add(struct kvoff_tier *tier)
 		if (ret)
 			return ret;
 	}
-	kobject_uevent(&tier->kobj, KOBJ_ADD);
 	return 0;
 }
 
@@ -255,7 +254,7 @@ static void kvoff_tier_end(struct kvoff_tier *tier)
 	for (i = 0; i < KVOFF_NR_BLOCK_SIZES; i++) {
 		struct kvoff_pool *pool = &tier->pools[i];
 
-		pool->target = 0;
+		kvoff_pool_restore_target(pool, 0);
 		while (kvoff_pool_empty(pool))
 			;
 		WARN_ON(pool->filled);
@@ -328,10 +327,9 @@ int kvoff_tier_add(struct kvoff_ctl_tier *arg)
 		goto err_end;
 	}
 	mutex_lock(&kvoff_tier_mutex);
-	ret = kvoff_tier_set_replace(NULL, tier);
+	kvoff_links_reset(tier->id);
+	kvoff_tier_set_replace(NULL, tier);
 	mutex_unlock(&kvoff_tier_mutex);
-	if (ret)
-		goto err_end;
 	arg->id = tier->id;
 	mutex_unlock(&kvoff_tier_admin);
 	return 0;
@@ -380,6 +378,8 @@ int kvoff_tier_change(struct kvoff_ctl_tier *arg)
 	if (ret)
 		return ret;
 
+	/* a change of rank replaces the set, which adding a tier reads under kvoff_tier_admin alone */
+	mutex_lock(&kvoff_tier_admin);
 	mutex_lock(&kvoff_tier_mutex);
 	tier = kvoff_tier_find(arg->name);
 	ret = -ENOENT;
@@ -389,12 +389,8 @@ int kvoff_tier_change(struct kvoff_ctl_tier *arg)
 	if (arg->flags & KVOFF_TIER_CAPACITY)
 		ret = kvoff_tier_set_capacity_locked(tier, arg->capacity);
 	if (!ret && arg->flags & KVOFF_TIER_RANK) {
-		u32 old = tier->rank;
-
-		tier->rank = arg->rank;
-		ret = kvoff_tier_set_replace(NULL, NULL);
-		if (ret)
-			tier->rank = old;
+		WRITE_ONCE(tier->rank, arg->rank);
+		kvoff_tier_set_replace(NULL, NULL);
 	}
 	if (!ret && arg->flags & KVOFF_TIER_COST) {
 		tier->latency_ns = arg->latency_ns;
@@ -404,12 +400,12 @@ int kvoff_tier_change(struct kvoff_ctl_tier *arg)
 	arg->node = tier->node;
 out:
 	mutex_unlock(&kvoff_tier_mutex);
+	mutex_unlock(&kvoff_tier_admin);
 	return ret;
 }
 
 /*
- * Stop frames from leaving the tier, if none is out and no promise depends on it. Each pool is closed under its own
- * lock, which is what kvoff_pool_take() looks under; a pool found in use opens the others again.
+ * Stop frames from leaving the tier, if none is out and no promise depends on it; otherwise leave it as it was.
  */
 static int kvoff_tier_close(struct kvoff_tier *tier)
 {
@@ -417,25 +413,22 @@ static int kvoff_tier_close(struct kvoff_tier *tier)
 	unsigned int i, k;
 	int ret = 0;
 
-	for (i = 0; i < KVOFF_NR_BLOCK_SIZES; i++)
+	for (i = 0; i < KVOFF_NR_BLOCK_SIZES && !ret; i++) {
 		targets[i] = tier->pools[i].target;
-	for (i = 0; i < KVOFF_NR_BLOCK_SIZES && !ret; i++)
 		ret = kvoff_pool_set_target(&tier->pools[i], 0);
-	if (!ret) {
-		tier->going = true;
-		/* takers look at going under the lock: once each lock was held, nobody takes any more */
-		for (k = 0; k < KVOFF_NR_BLOCK_SIZES; k++) {
-			spin_lock(&tier->pools[k].lock);
-			if (tier->pools[k].nr_used || tier->pools[k].nr_orphans)
-				ret = -EBUSY;
-			spin_unlock(&tier->pools[k].lock);
-		}
-		if (ret)
-			tier->going = false;
 	}
-	if (ret)
+	if (!ret) {
+		WRITE_ONCE(tier->going, true);
+		/* takers look at going under the pool's lock: once each was held, nobody takes any more */
+		for (k = 0; k < KVOFF_NR_BLOCK_SIZES; k++)
+			if (kvoff_pool_in_use(&tier->pools[k]))
+				ret = -EBUSY;
+	}
+	if (ret) {
+		WRITE_ONCE(tier->going, false);
 		for (k = 0; k < i; k++)
-			kvoff_pool_set_target(&tier->pools[k], targets[k]);
+			kvoff_pool_restore_target(&tier->pools[k], targets[k]);
+	}
 	return ret;
 }
 
@@ -451,9 +444,7 @@ static int kvoff_tier_take_out(const char *name, struct kvoff_tier **tier)
 	ret = kvoff_tier_close(*tier);
 	if (ret)
 		goto out;
-	ret = kvoff_tier_set_replace(*tier, NULL);
-	if (ret)
-		(*tier)->going = false;
+	kvoff_tier_set_replace(*tier, NULL);
 out:
 	mutex_unlock(&kvoff_tier_mutex);
 	return ret;
@@ -490,9 +481,11 @@ static int kvoff_tier_pool_resize_locked(struct kvoff_pool *pool, u64 bytes)
 	if (bytes > tier->capacity || others + bytes > tier->capacity)
 		return -ENOSPC;
 	ret = kvoff_pool_set_target(pool, div_u64(bytes, size));
-	if (!ret)
-		kvoff_tier_kick(tier);
-	return ret;
+	if (ret)
+		return ret;
+	pool->floor = div_u64(bytes, size);
+	kvoff_tier_kick(tier);
+	return 0;
 }
 
 int kvoff_tier_pool_resize(struct kvoff_pool *pool, u64 bytes)
@@ -544,8 +537,12 @@ int kvoff_tiers_init(void)
 {
 	struct kvoff_tier_set *set = kzalloc(sizeof(*set), GFP_KERNEL);
 
-	if (!set)
+	kvoff_tier_spare = kzalloc(sizeof(*set), GFP_KERNEL);
+	if (!set || !kvoff_tier_spare) {
+		kfree(set);
+		kfree(kvoff_tier_spare);
 		return -ENOMEM;
+	}
 	RCU_INIT_POINTER(kvoff_tiers, set);
 	return 0;
 }
@@ -559,14 +556,18 @@ void kvoff_tiers_exit(void)
 	struct kvoff_tier_set *set = rcu_dereference_protected(kvoff_tiers, true);
 	unsigned int i, k;
 
+	/* attributes can be written until they are removed: from here on they are refused */
+	mutex_lock(&kvoff_tier_mutex);
 	for (i = 0; i < set->nr; i++) {
+		WRITE_ONCE(set->by_rank[i]->going, true);
 		for (k = 0; k < KVOFF_NR_BLOCK_SIZES; k++) {
-			set->by_rank[i]->pools[k].target = 0;
+			kvoff_pool_restore_target(&set->by_rank[i]->pools[k], 0);
 			kvoff_pool_forget_orphans(&set->by_rank[i]->pools[k]);
 		}
-		set->by_rank[i]->going = true;
 	}
+	mutex_unlock(&kvoff_tier_mutex);
 	for (i = 0; i < set->nr; i++)
 		kvoff_tier_end(set->by_rank[i]);
+	kfree(kvoff_tier_spare);
 	kfree(set);
 }

@@ -109,7 +109,8 @@ struct kvoff_hint {
  *	2. orders (a sequentially consistent fence),
  *	3. reads state[block].location: if MOVING is clear, the block stays until the reference goes;
  *	   if it is set, the client takes its reference back, calls KVOFF_REGION_SETTLE (or looks again), and
- *	   starts over. MOVING is set for the short flip only, not for the copy before it.
+ *	   starts over. MOVING is set for the short flip only, not for the copy before it (for both where a
+ *	   block is moved with KVOFF_MOVE_STOP).
  * The kernel sets MOVING, orders, and then reads refs[block] of every attachment: one of the two always sees
  * the other. Releasing is a decrement. The arrays can harm nobody but the client that writes nonsense there.
  */
@@ -128,7 +129,7 @@ struct kvoff_hint {
  *		costs nothing until used
  * @unit_size:	bytes the server thinks in, for the policy; 0 if it has no such thing; at most @length
  * @label:	a name for people (kvoffctl regions), zero-terminated, may be empty
- * @id:		out: the region's number, unique until the module is unloaded
+ * @id:		out: the region's number; comes again after 2^31 regions at the earliest
  * @reserved:	zero
  *
  * Returns a descriptor: the first attachment. The region lives until the last attachment's descriptor and
@@ -163,7 +164,7 @@ struct kvoff_region_create {
  *
  * Called on any descriptor of the region (one that was passed over a socket, say); returns a new descriptor
  * with a reference array of its own. From a read-only descriptor only O_RDONLY can be had.
- * Errors: EMFILE, ENFILE, EACCES.
+ * Errors: EMFILE, ENFILE, EACCES; EUSERS, 4096 attachments.
  */
 struct kvoff_region_attach {
 	__u32 size;
@@ -454,7 +455,8 @@ struct kvoff_move_desc {
  *		-ENOENT		no such region (any more), or no such tier
  *		-ERANGE		no such block
  *		-ENODATA	the block is empty
- *		-EBUSY		something in the kernel has pinned it (direct I/O, a registered buffer)
+ *		-EBUSY		something in the kernel has pinned it (direct I/O, a registered buffer), or it is being
+ *				moved by another command
  *		-EAGAIN		a client holds a reference (acquire)
  *		-ECANCELED	a write came during the copy; or the command was cancelled before this block's turn
  *				(then @from is KVOFF_TIER_NONE)
