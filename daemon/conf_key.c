@@ -34,7 +34,7 @@ struct key {
 	uint64_t min;
 	uint64_t max;
 	const char *names;	/* KEY_CHOICE: separated by ", " */
-	const char *value;	/* default */
+	const char *value;	/* default; a tier's are set where its section begins */
 };
 
 #define CONF(f)	offsetof(struct conf, f)
@@ -61,7 +61,7 @@ static const struct key keys[] = {
 	{ CONF_DISCOVER, "fast_capacity", KEY_AMOUNT, CONF(fast_capacity), 0, 0, NULL, "25%" },
 	{ CONF_DISCOVER, "cxl_capacity", KEY_AMOUNT, CONF(cxl_capacity), 0, 0, NULL, "90%" },
 	{ CONF_LINKS, "budget", KEY_SPEED, CONF(budget), 0, UINT32_MAX, NULL, "25%" },
-	{ CONF_TIER, "use", KEY_BOOL, TIER(use), 0, 0, NULL, "yes" },
+	{ CONF_TIER, "use", KEY_BOOL, TIER(use), 0, 0, NULL, NULL },
 	{ CONF_TIER, "node", KEY_INT, TIER(node), 0, 1023, NULL, NULL },
 	{ CONF_TIER, "rank", KEY_INT, TIER(rank), 0, 255, NULL, NULL },
 	{ CONF_TIER, "capacity", KEY_AMOUNT, TIER(capacity), 0, 0, NULL, NULL },

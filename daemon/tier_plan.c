@@ -115,6 +115,6 @@ uint64_t tier_capacity(const struct conf_amount *capacity, const struct node *no
 	uint64_t bytes = capacity->value;
 
 	if (capacity->percent)
-		bytes = node->free / 10000 * capacity->value;
+		bytes = node->free * capacity->value / 10000;
 	return bytes - bytes % TIER_STEP;
 }

@@ -1,12 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Tests of the daemon's parts that need neither the module nor the libraries of the machine it runs on.
 
-progs			+= decide_trace
-decide_trace-src	:= tests/daemon/decide_trace.c daemon/decide.c daemon/heat.c
-decide_trace-ldlibs	:= -lm
-tests-native		+= decide_trace
+daemon-tests		:= test-daemon-conf test-daemon-decide test-daemon-observe test-daemon-tiers test-daemon-trace
+progs			+= $(daemon-tests)
+tests-native		+= $(daemon-tests)
+
+test-daemon-conf-src	:= tests/daemon/conf.c daemon/conf.c daemon/conf_key.c
+test-daemon-conf-ldlibs	:= -lm
+test-daemon-decide-src	:= tests/daemon/decide.c daemon/decide.c daemon/heat.c
+test-daemon-decide-ldlibs := -lm
+test-daemon-observe-src	:= tests/daemon/observe.c $(addprefix daemon/,observe.c heat.c act.c log.c region.c)
+test-daemon-observe-ldlibs := -lm
+test-daemon-tiers-src	:= tests/daemon/tiers.c $(addprefix daemon/,tier_plan.c zone.c conf.c conf_key.c log.c)
+test-daemon-tiers-ldlibs := -lm
+test-daemon-trace-src	:= tests/daemon/trace.c daemon/decide.c daemon/heat.c
+test-daemon-trace-ldlibs := -lm
 
 # against the module, in the emulated machine; starts the kvoffd beside it
-progs			+= daemon_live
-daemon_live-src		:= tests/daemon/live.c
-tests-guest		+= daemon_live
+progs			+= test-daemon-live
+test-daemon-live-src	:= tests/daemon/live.c
+tests-guest		+= test-daemon-live

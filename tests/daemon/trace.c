@@ -3,7 +3,7 @@
  * What share of re-reads each policy serves from the fast tier on a recorded trace (Mooncake's conversation trace: a
  * JSON object a line, with "timestamp" in ms and "hash_ids", the blocks a request reads or makes).
  *
- * decide_trace [-v] [TRACE]; -v for more sizes of the fast tier. KTAP, skipped when there is no trace. Time goes in the
+ * test-daemon-trace [-v] [TRACE]; -v for more sizes of the fast tier. KTAP, skipped when there is no trace. Time goes in the
  * steps of the trace (3 s); what a step decides
  * is done at its end.
  */
@@ -46,7 +46,7 @@ struct result {
 static void *must(void *p)
 {
 	if (!p) {
-		fprintf(stderr, "decide_trace: out of memory\n");
+		fprintf(stderr, "test-daemon-trace: out of memory\n");
 		exit(1);
 	}
 	return p;
