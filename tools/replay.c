@@ -31,6 +31,7 @@ static const char usage_text[] =
 	"  --index-blocks N       keep N blocks, evict the least recently used beyond (default: keep all)\n"
 	"  --threads N            serve N requests at a time (default 1)\n"
 	"  --queue N              up to N requests wait and have their prefix prefetched (default 8)\n"
+	"  --lead X               requests wait for X seconds of the trace in the queue, as at a busy server (default 0)\n"
 	"  --rewrite PERCENT      write to so many of the re-read blocks (default 0)\n"
 	"  --acquire              hold blocks where they are while they are read\n"
 	"  --seed N               other choices of what is rewritten (default 1)\n"
@@ -47,7 +48,8 @@ static const char usage_text[] =
 	"exit status: 0 all bytes right, 1 wrong bytes or no memory, 2 bad input\n";
 
 enum {
-	OPT_SKIP = 256, OPT_REQUESTS, OPT_SPEED, OPT_BLOCK_BYTES, OPT_INDEX_BLOCKS, OPT_THREADS, OPT_QUEUE, OPT_REWRITE,
+	OPT_SKIP = 256, OPT_REQUESTS, OPT_SPEED, OPT_LEAD, OPT_BLOCK_BYTES, OPT_INDEX_BLOCKS, OPT_THREADS, OPT_QUEUE,
+	OPT_REWRITE,
 	OPT_ACQUIRE, OPT_SEED, OPT_TENANT, OPT_JSON, OPT_SAMPLES, OPT_SAMPLE_MS, OPT_PROGRESS, OPT_MODEL,
 	OPT_MODEL_BLOCK_BYTES, OPT_CORRUPT, OPT_HELP, OPT_VERSION,
 };
@@ -56,6 +58,7 @@ static const struct option longopts[] = {
 	{ "skip", required_argument, NULL, OPT_SKIP },
 	{ "requests", required_argument, NULL, OPT_REQUESTS },
 	{ "speed", required_argument, NULL, OPT_SPEED },
+	{ "lead", required_argument, NULL, OPT_LEAD },
 	{ "block-bytes", required_argument, NULL, OPT_BLOCK_BYTES },
 	{ "index-blocks", required_argument, NULL, OPT_INDEX_BLOCKS },
 	{ "threads", required_argument, NULL, OPT_THREADS },
@@ -107,6 +110,16 @@ static uint64_t number_option(const char *option, const char *value, uint64_t mi
 	return v;
 }
 
+static double real_option(const char *option, const char *value)
+{
+	char *end;
+	double v = strtod(value, &end);
+
+	if (end == value || *end || !(v >= 0 && v <= 1e9))
+		bad_option(option, value, "a number of 0 or more");
+	return v;
+}
+
 static uint64_t size_option(const char *option, const char *value)
 {
 	uint64_t v;
@@ -131,7 +144,6 @@ static void model_option(struct command_line *c, const char *value)
 static void parse(struct command_line *c, int argc, char **argv)
 {
 	struct replay_options *o = &c->o;
-	char *end;
 	int opt, which;
 
 	*o = (struct replay_options){ .block_bytes = 64 << 10, .threads = 1, .queue = 8, .seed = 1, .sample_ms = 100 };
@@ -146,9 +158,10 @@ static void parse(struct command_line *c, int argc, char **argv)
 			o->requests = number_option(name, optarg, 1, UINT32_MAX);
 			break;
 		case OPT_SPEED:
-			o->speed = strtod(optarg, &end);
-			if (end == optarg || *end || !(o->speed >= 0 && o->speed <= 1e9))
-				bad_option(name, optarg, "a number of 0 or more");
+			o->speed = real_option(name, optarg);
+			break;
+		case OPT_LEAD:
+			o->lead = real_option(name, optarg);
 			break;
 		case OPT_BLOCK_BYTES:
 			o->block_bytes = size_option(name, optarg);
@@ -214,6 +227,10 @@ static void parse(struct command_line *c, int argc, char **argv)
 		exit(EXIT_BAD_INPUT);
 	}
 	o->trace = argv[optind];
+	if (o->lead && !o->speed) {
+		fputs("kvoff-replay: --lead needs --speed: without a clock nobody waits\n", stderr);
+		exit(EXIT_BAD_INPUT);
+	}
 }
 
 static int apply_models(const struct command_line *c, const struct tiers *tiers, struct wait_model *m)

@@ -36,7 +36,7 @@ struct replay_options {
 	const char *trace, *tenant, *json, *samples;
 	size_t skip, requests;
 	uint64_t block_bytes, index_blocks, model_block_bytes;
-	double speed;
+	double speed, lead;
 	unsigned int threads, queue, rewrite, sample_ms;
 	uint64_t seed;
 	bool acquire, corrupt, progress;
@@ -69,7 +69,7 @@ struct replay_wrong {
  * @alloc_failures:	libkvoff_alloc() calls that failed
  * @wrong_bytes:	wrong bytes read; @wrong is the first
  * @nr_waits:		requests that re-read something; @waits are theirs, modelled, in microseconds
- * @late_s:		how far the replay fell behind the clock at most
+ * @late_s:		how much later than planned a request was begun, at most
  */
 struct replay_results {
 	uint64_t requests, references, rereads, lost, blocks, evicted, rewritten;

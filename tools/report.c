@@ -83,7 +83,8 @@ void report_people(FILE *f, const struct replay_options *o, const struct tiers *
 		(unsigned long long)r->requests, (unsigned long long)r->references, (unsigned long long)r->blocks,
 		size_exact(o->block_bytes).s, r->seconds);
 	if (o->speed)
-		fprintf(f, "%-22sat %g times the trace's speed, at most %.1f s behind it\n", "", o->speed, r->late_s);
+		fprintf(f, "%-22sat %g times the trace's speed, %g s of the trace in the queue, at most %.1f s late\n", "", o->speed,
+			o->lead, r->late_s);
 	fprintf(f, "%-22s%llu", "re-reads", (unsigned long long)r->rereads);
 	for (i = 0; i < n; i++)
 		fprintf(f, "%s %.1f %% %s", i ? "," : ":", 100 * share(r->reread_bytes[place[i]], all),
@@ -185,6 +186,7 @@ void report_json(FILE *f, const struct replay_options *o, const struct tiers *ti
 	json_u64(&j, "block_bytes", o->block_bytes);
 	json_u64(&j, "index_blocks", o->index_blocks);
 	json_double(&j, "speed", o->speed);
+	json_double(&j, "lead_seconds", o->lead);
 	json_u64(&j, "threads", o->threads);
 	json_double(&j, "seconds", r->seconds);
 	json_double(&j, "late_seconds", r->late_s);

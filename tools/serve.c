@@ -26,6 +26,7 @@
 struct job {
 	struct job *next;
 	size_t request;
+	double due;				/* seconds since the beginning: not to be served before */
 	unsigned int nr;
 	struct reference {
 		struct entry *entry;
@@ -64,6 +65,18 @@ static double seconds_since(const struct timespec *begun)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec - begun->tv_sec + (now.tv_nsec - begun->tv_nsec) / 1e9;
+}
+
+static void sleep_until(const struct server *s, double due)
+{
+	struct timespec t;
+	double ahead;
+
+	while (!stopping && (ahead = due - seconds_since(&s->begun)) > 0) {
+		t.tv_sec = ahead;
+		t.tv_nsec = (ahead - t.tv_sec) * 1e9;
+		nanosleep(&t, NULL);
+	}
 }
 
 static pthread_rwlock_t *content_lock(struct server *s, const struct entry *e)
@@ -200,7 +213,10 @@ static void serve_job(struct server *s, struct job *j)
 {
 	struct replay_results mine = {0}, *r = s->r;
 	unsigned int i;
+	double late;
 
+	sleep_until(s, j->due);
+	late = s->o->speed ? seconds_since(&s->begun) - j->due : 0;
 	for (i = 0; i < j->nr; i++) {
 		if (j->ref[i].hit)
 			reread(s, j, i, &mine);
@@ -211,6 +227,8 @@ static void serve_job(struct server *s, struct job *j)
 		atomic_fetch_sub(&j->ref[i].entry->pins, 1);
 
 	pthread_mutex_lock(&s->lock);
+	if (late > r->late_s && !stopping)
+		r->late_s = late;
 	r->requests++;
 	r->references += j->nr;
 	r->rereads += mine.rereads;
@@ -288,6 +306,14 @@ static void prefetch(struct server *s, const struct job *j)
 	free(index);
 }
 
+/* When the request arrives, in seconds since the beginning. */
+static double arrival(const struct server *s, size_t number)
+{
+	const struct trace_request *q = s->trace->requests;
+
+	return s->o->speed ? (q[number].timestamp_ms - q[0].timestamp_ms) / 1e3 / s->o->speed : 0;
+}
+
 static int queue_request(struct server *s, size_t number)
 {
 	const struct trace_request *q = &s->trace->requests[number];
@@ -300,6 +326,7 @@ static int queue_request(struct server *s, size_t number)
 	if (!j)
 		return -ENOMEM;
 	j->request = number;
+	j->due = arrival(s, number) + (s->o->speed ? s->o->lead / s->o->speed : 0);
 	for (i = 0; i < q->nr_ids; i++) {
 		e = index_use(&s->index, ids[i], &j->ref[i].hit);
 		if (!e)
@@ -322,25 +349,6 @@ static int queue_request(struct server *s, size_t number)
 	pthread_cond_broadcast(&s->changed);
 	pthread_mutex_unlock(&s->lock);
 	return i < q->nr_ids ? -ENOMEM : 0;
-}
-
-/* Wait for the moment at which the request arrives. */
-static void pace(struct server *s, size_t number)
-{
-	const struct trace_request *q = s->trace->requests;
-	double due, ahead = 0;
-	struct timespec t;
-
-	if (!s->o->speed)
-		return;
-	due = (q[number].timestamp_ms - q[0].timestamp_ms) / 1e3 / s->o->speed;
-	while (!stopping && (ahead = due - seconds_since(&s->begun)) > 0) {
-		t.tv_sec = ahead;
-		t.tv_nsec = (ahead - t.tv_sec) * 1e9;
-		nanosleep(&t, NULL);
-	}
-	if (-ahead > s->r->late_s && !stopping)
-		s->r->late_s = -ahead;
 }
 
 static void say_progress(struct server *s, double *next)
@@ -380,7 +388,7 @@ static void run(struct server *s, int *err)
 			break;
 	}
 	for (n = 0; !*err && !stopping && n < s->trace->nr_requests; n++) {
-		pace(s, n);
+		sleep_until(s, arrival(s, n));
 		*err = queue_request(s, n);
 		say_progress(s, &next);
 	}

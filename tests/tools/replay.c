@@ -133,6 +133,8 @@ static void test_many(void)
 		    json_member_number(report, "rewritten", 0) > 100, "many threads, rewriting and a small index");
 	replay("--threads 4 --queue 2 --speed 2 --samples /dev/null --sample-ms 5");
 	ktap_result(!run_status && json_member_number(report, "seconds", 0) >= 0.44, "keeps to the trace's clock");
+	replay("--threads 4 --queue 1000 --speed 2 --lead 0.6");
+	ktap_result(!run_status && json_member_number(report, "seconds", 0) >= 0.74, "lets requests wait in the queue");
 }
 
 static void test_output(void)
@@ -160,6 +162,7 @@ static void test_bad_input(void)
 		"--requests x t",
 		"--speed -1 t",
 		"--speed nan t",
+		"--lead 1 t",
 		"--threads 0 t",
 		"--rewrite 101 t",
 		"--model memory t",
@@ -200,7 +203,7 @@ static void test_no_module(void)
 
 int main(void)
 {
-	ktap_begin(20);
+	ktap_begin(21);
 	test_counts();
 	test_bound();
 	test_wrong();
