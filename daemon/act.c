@@ -97,7 +97,6 @@ void act_learn(struct heat *h, enum act_result result, uint8_t to, bool promoted
 
 void act_tick(struct act *act, const uint32_t budget[][KVOFF_MAX_TIERS], const uint32_t *speed, uint64_t ms)
 {
-	act->full = 0;
 	for (unsigned int a = 0; a < KVOFF_MAX_TIERS; a++) {
 		for (unsigned int b = 0; b < KVOFF_MAX_TIERS; b++) {
 			uint64_t mbps = budget[a][b], slower = speed[a] < speed[b] ? speed[a] : speed[b], share, most;
@@ -112,6 +111,11 @@ void act_tick(struct act *act, const uint32_t budget[][KVOFF_MAX_TIERS], const u
 				act->credit[a][b] = most;
 		}
 	}
+}
+
+void act_forget_full(struct act *act)
+{
+	memset(act->full, 0, sizeof(act->full));
 }
 
 uint64_t act_link_bytes(const struct act *act, unsigned int from, unsigned int to)
@@ -171,7 +175,7 @@ static struct heat *heat_of(struct regions *regions, const struct kvoff_move_des
 	return region && desc->block < region->nr ? &region->heat[desc->block] : NULL;
 }
 
-size_t act_send(struct act *act, struct regions *regions, const struct decide_move *moves, size_t nr, const uint32_t *rank)
+size_t act_send(struct act *act, struct regions *regions, const struct decide_move *moves, size_t nr)
 {
 	struct act_batch *open[KVOFF_MAX_TIERS][KVOFF_MAX_TIERS] = { 0 };
 	size_t sent = 0;
@@ -196,7 +200,9 @@ size_t act_send(struct act *act, struct regions *regions, const struct decide_mo
 		batch->to = move->to;
 		batch->size_class = region->size_class;
 		desc = &batch->descs[batch->arg.nr++];
-		*desc = (struct kvoff_move_desc) { .region = region->id, .to = move->to, .block = move->block, .reason = move->reason };
+		*desc = (struct kvoff_move_desc) {
+			.region = region->id, .to = move->to, .block = move->block, .reason = move->reason,
+		};
 		/* writes came in between twice: readers and writers wait for one copy then */
 		if (h->cancelled >= 2)
 			desc->flags = KVOFF_MOVE_STOP;
@@ -231,7 +237,7 @@ static void finish_block(struct act *act, struct regions *regions, struct act_ba
 	if (h)
 		act_learn(h, result, batch->to, promoted, now);
 	if (result == ACT_NO_FRAME)
-		act->full |= 1u << batch->to;
+		act->full[batch->to] |= (uint8_t)(1u << batch->size_class);
 	/* credit is for copies: those that did not happen give theirs back */
 	if (result == ACT_MOVED || result == ACT_WRITTEN)
 		act->credit[batch->from][batch->to] -= size < act->credit[batch->from][batch->to] ?
@@ -270,7 +276,8 @@ void act_done(struct act *act, struct regions *regions, unsigned int index, int 
 	batch->arg.nr = 0;
 }
 
-bool act_step(struct act *act, struct regions *regions, uint32_t now, const uint32_t *rank, const uint32_t budget[][KVOFF_MAX_TIERS])
+bool act_step(struct act *act, struct regions *regions, uint32_t now, const uint32_t *rank,
+	      const uint32_t budget[][KVOFF_MAX_TIERS])
 {
 	struct act_batch *batch;
 	struct kvoff_ctl_move part;

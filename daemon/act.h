@@ -86,7 +86,7 @@ struct act_batch {
  * @pending:	blocks under way, [to][size class]
  * @pending_bytes: bytes under way, [from][to]
  * @credit:	bytes that links may take by their budgets, [from][to]
- * @full:	bit mask of tiers that had no frame since the last act_tick()
+ * @full:	size classes for which a tier had no frame since act_forget_full(), [to]: a bit mask
  * @counters:	for reports
  */
 struct act {
@@ -99,12 +99,15 @@ struct act {
 	uint64_t pending[KVOFF_MAX_TIERS][KVOFF_NR_BLOCK_SIZES];
 	uint64_t pending_bytes[KVOFF_MAX_TIERS][KVOFF_MAX_TIERS];
 	uint64_t credit[KVOFF_MAX_TIERS][KVOFF_MAX_TIERS];
-	uint32_t full;
+	uint8_t full[KVOFF_MAX_TIERS];
 	struct act_counters counters;
 };
 
 /** act_tick - a new interval of @ms begins: links get their share of budget (MB/s; 0 counts as @speed) */
 void act_tick(struct act *act, const uint32_t budget[][KVOFF_MAX_TIERS], const uint32_t *speed, uint64_t ms);
+
+/** act_forget_full - tiers that were full may have room again */
+void act_forget_full(struct act *act);
 
 /** act_link_bytes - how much may be sent now */
 uint64_t act_link_bytes(const struct act *act, unsigned int from, unsigned int to);
@@ -115,13 +118,15 @@ uint64_t act_link_bytes(const struct act *act, unsigned int from, unsigned int t
  *
  * What finds no free batch is left out. Returns how many blocks were sent.
  */
-size_t act_send(struct act *act, struct regions *regions, const struct decide_move *moves, size_t nr, const uint32_t *rank);
+size_t act_send(struct act *act, struct regions *regions, const struct decide_move *moves, size_t nr);
 
 /** act_done - a batch has ended: @res is the number moved, or a negative errno of the command as a whole */
-void act_done(struct act *act, struct regions *regions, unsigned int batch, int res, uint32_t now, const uint32_t *rank);
+void act_done(struct act *act, struct regions *regions, unsigned int batch, int res, uint32_t now,
+	      const uint32_t *rank);
 
 /** act_step - carry out one queued ioctl, if there is one. Returns whether there are more */
-bool act_step(struct act *act, struct regions *regions, uint32_t now, const uint32_t *rank, const uint32_t budget[][KVOFF_MAX_TIERS]);
+bool act_step(struct act *act, struct regions *regions, uint32_t now, const uint32_t *rank,
+	      const uint32_t budget[][KVOFF_MAX_TIERS]);
 
 /** act_fall_back - use ioctls from now on; batches that were not taken are queued again by act_done() */
 void act_fall_back(struct act *act);

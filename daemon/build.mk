@@ -11,7 +11,8 @@ kvoffd-ldlibs	:= -lm
 .PHONY: install-daemon
 install-daemon: $(B)/bin/kvoffd
 	install -D -m 755 $< $(DESTDIR)$(PREFIX)/sbin/kvoffd
-	install -D -m 644 daemon/kvoffd.conf $(DESTDIR)$(SYSCONFDIR)/kvoff/kvoffd.conf
+	[ -e $(DESTDIR)$(SYSCONFDIR)/kvoff/kvoffd.conf ] || \
+		install -D -m 644 daemon/kvoffd.conf $(DESTDIR)$(SYSCONFDIR)/kvoff/kvoffd.conf
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/man/man5
 	sed 's|@sbindir@|$(PREFIX)/sbin|' daemon/kvoffd.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/kvoffd.service
 	install -m 644 daemon/kvoffd.8 $(DESTDIR)$(PREFIX)/share/man/man8

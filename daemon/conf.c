@@ -71,19 +71,22 @@ static void open_tier(struct reader *r, char *name)
 
 	if (!conf_name_ok(name)) {
 		conf_complain(r->report, r->name, r->line,
-			      "[tier %s]: not a tier's name: 1 to %d letters, digits, '-', '_' and '.', not starting with '.'", name,
-			      KVOFF_NAME_LEN - 1);
+			      "[tier %s]: not a tier's name: 1 to %d letters, digits, '-', '_' and '.', not starting "
+			      "with '.'",
+			      name, KVOFF_NAME_LEN - 1);
 		return;
 	}
 	for (size_t i = 0; i < conf->nr_tiers; i++) {
 		if (!strcmp(conf->tiers[i].name, name)) {
-			conf_complain(r->report, r->name, r->line, "[tier %s]: this section was begun in line %u already", name,
+			conf_complain(r->report, r->name, r->line,
+				      "[tier %s]: this section was begun in line %u already", name,
 				      conf->tiers[i].line);
 			return;
 		}
 	}
 	if (conf->nr_tiers == KVOFF_MAX_TIERS) {
-		conf_complain(r->report, r->name, r->line, "[tier %s]: there can be %d tiers at most", name, KVOFF_MAX_TIERS);
+		conf_complain(r->report, r->name, r->line, "[tier %s]: there can be %d tiers at most", name,
+			      KVOFF_MAX_TIERS);
 		return;
 	}
 	tier = &conf->tiers[conf->nr_tiers++];
@@ -102,7 +105,8 @@ static void read_section(struct reader *r, char *s)
 	r->section = CONF_NR_SECTIONS;
 	r->skipping = true;
 	if (!end || end[1]) {
-		conf_complain(r->report, r->name, r->line, "\"%s\": a section is one word in brackets, like [policy] or [tier cxl0]", s);
+		conf_complain(r->report, r->name, r->line,
+			      "\"%s\": a section is one word in brackets, like [policy] or [tier cxl0]", s);
 		return;
 	}
 	*end = 0;
@@ -118,7 +122,8 @@ static void read_section(struct reader *r, char *s)
 			return;
 		}
 	}
-	conf_complain(r->report, r->name, r->line, "[%s]: no such section: [daemon], [policy], [discover], [links] or [tier NAME]", name);
+	conf_complain(r->report, r->name, r->line,
+		      "[%s]: no such section: [daemon], [policy], [discover], [links] or [tier NAME]", name);
 }
 
 /* True the first time. */
@@ -147,12 +152,14 @@ static void read_link(struct reader *r, char *key, const char *value)
 	key = trim(key);
 	to = trim(to);
 	if (!conf_name_ok(key) || !conf_name_ok(to) || !strcmp(key, to)) {
-		conf_complain(r->report, r->name, r->line, "[links] %s:%s: a link is named by two tiers, like cxl0:fast0", key, to);
+		conf_complain(r->report, r->name, r->line,
+			      "[links] %s:%s: a link is named by two tiers, like cxl0:fast0", key, to);
 		return;
 	}
 	if (conf_amount_set(&budget, value, true) || (!budget.percent && budget.value > UINT32_MAX)) {
 		conf_complain(r->report, r->name, r->line,
-			      "[links] %s:%s = %s: allowed is 10^6 bytes a second, like 2000, a share of the slower tier's bandwidth, like 25%%, or 0 for no limit",
+			      "[links] %s:%s = %s: allowed is 10^6 bytes a second, like 2000, a share of the slower "
+			      "tier's bandwidth, like 25%%, or 0 for no limit",
 			      key, to, value);
 		return;
 	}
@@ -163,7 +170,8 @@ static void read_link(struct reader *r, char *key, const char *value)
 		}
 	}
 	if (conf->nr_links == CONF_MAX_LINKS) {
-		conf_complain(r->report, r->name, r->line, "[links] %s:%s: there can be %d links at most", key, to, CONF_MAX_LINKS);
+		conf_complain(r->report, r->name, r->line, "[links] %s:%s: there can be %d links at most", key, to,
+			      CONF_MAX_LINKS);
 		return;
 	}
 	link = &conf->links[conf->nr_links++];
@@ -188,7 +196,8 @@ static void read_key(struct reader *r, char *s)
 	if (r->section == CONF_NR_SECTIONS) {
 		/* for a section that was complained of, that is enough */
 		if (!r->skipping)
-			conf_complain(r->report, r->name, r->line, "%s = %s: stands before the first [section]", key, value);
+			conf_complain(r->report, r->name, r->line, "%s = %s: stands before the first [section]", key,
+				      value);
 		return;
 	}
 	if (r->section == CONF_LINKS && strchr(key, ':')) {
@@ -199,10 +208,11 @@ static void read_key(struct reader *r, char *s)
 		snprintf(section, sizeof(section), "tier %s", r->tier->name);
 	else
 		snprintf(section, sizeof(section), "%s", conf_section_name(r->section));
-	err = conf_key_set(r->section, r->tier ? (void *)r->tier : (void *)r->conf, key, value, allowed, sizeof(allowed));
+	err = conf_key_set(r->section, r->tier ? (void *)r->tier : (void *)r->conf, key, value, allowed,
+			   sizeof(allowed));
 	if (err == -ENOENT)
-		conf_complain(r->report, r->name, r->line, "[%s] %s: no such key; there are %s%s", section, key, allowed,
-			      r->section == CONF_LINKS ? ", and FROM:TO" : "");
+		conf_complain(r->report, r->name, r->line, "[%s] %s: no such key; there are %s%s", section, key,
+			      allowed, r->section == CONF_LINKS ? ", and FROM:TO" : "");
 	else if (err)
 		conf_complain(r->report, r->name, r->line, "[%s] %s = %s: allowed is %s", section, key, value, allowed);
 	else if (!note_seen(r, key))
@@ -214,7 +224,9 @@ static void check_between(struct reader *r)
 	const struct conf *conf = r->conf;
 
 	if (conf->free_low.value > conf->free_high.value)
-		conf_complain(r->report, r->name, 0, "[policy] free_low is above free_high: demotion would never end; let it be at most free_high");
+		conf_complain(
+			r->report, r->name, 0,
+			"[policy] free_low is above free_high: demotion would never end; let it be at most free_high");
 	for (size_t i = 0; i < conf->nr_tiers; i++) {
 		const struct conf_tier *tier = &conf->tiers[i];
 		uint64_t sum = 0;
@@ -222,11 +234,13 @@ static void check_between(struct reader *r)
 		for (unsigned int c = 0; c < KVOFF_NR_BLOCK_SIZES; c++)
 			sum = sum + tier->prefill[c] < sum ? UINT64_MAX : sum + tier->prefill[c];
 		if (tier->set_capacity && !tier->capacity.percent && sum > tier->capacity.value)
-			conf_complain(r->report, r->name, tier->line, "[tier %s] prefill asks for %lluM in all, capacity is %lluM", tier->name,
+			conf_complain(r->report, r->name, tier->line,
+				      "[tier %s] prefill asks for %lluM in all, capacity is %lluM", tier->name,
 				      (unsigned long long)sum >> 20, (unsigned long long)tier->capacity.value >> 20);
 		for (size_t k = 0; k < i; k++)
 			if (tier->node >= 0 && tier->node == conf->tiers[k].node)
-				conf_complain(r->report, r->name, tier->line, "[tier %s] node = %lld: is tier %s's already", tier->name,
+				conf_complain(r->report, r->name, tier->line,
+					      "[tier %s] node = %lld: is tier %s's already", tier->name,
 					      (long long)tier->node, conf->tiers[k].name);
 	}
 }

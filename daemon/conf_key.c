@@ -153,7 +153,9 @@ int conf_amount_set(struct conf_amount *amount, const char *value, bool bare)
 	const char *end = value;
 	int err;
 
-	err = got.percent ? share(value, &got.value) : bare ? number(value, &got.value, &end) : bytes(value, &got.value, &end);
+	err = got.percent ? share(value, &got.value)
+	      : bare	  ? number(value, &got.value, &end)
+			  : bytes(value, &got.value, &end);
 	if (err || (!got.percent && *end))
 		return -EINVAL;
 	*amount = got;
@@ -219,10 +221,13 @@ static void say_allowed(const struct key *key, char *allowed, size_t len)
 		snprintf(allowed, len, "a share from %llu%% to %llu%%, like 2.5%%", min / 100, max / 100);
 		break;
 	case KEY_AMOUNT:
-		snprintf(allowed, len, "bytes (2 MiB or more), like 64M or 4G, or a share of the node's free memory, like 25%%");
+		snprintf(allowed, len,
+			 "bytes (2 MiB or more), like 64M or 4G, or a share of the node's free memory, like 25%%");
 		break;
 	case KEY_SPEED:
-		snprintf(allowed, len, "10^6 bytes a second, like 2000, a share of the slower tier's bandwidth, like 25%%, or 0 for no limit");
+		snprintf(allowed, len,
+			 "10^6 bytes a second, like 2000, a share of the slower tier's bandwidth, like 25%%, or 0 for "
+			 "no limit");
 		break;
 	case KEY_CHOICE:
 		snprintf(allowed, len, "one of %s", key->names);
@@ -231,7 +236,9 @@ static void say_allowed(const struct key *key, char *allowed, size_t len)
 		snprintf(allowed, len, "an absolute path of at most %d bytes, or nothing", CONF_PATH_LEN - 1);
 		break;
 	case KEY_PREFILL:
-		snprintf(allowed, len, "BLOCKSIZE:BYTES pairs, each block size (64K, 128K, 256K, 512K, 1M, 2M) once, bytes a multiple of it, like 2M:1G 64K:512M");
+		snprintf(allowed, len,
+			 "BLOCKSIZE:BYTES pairs, each block size (64K, 128K, 256K, 512K, 1M, 2M) once, bytes a "
+			 "multiple of it, like 2M:1G 64K:512M");
 		break;
 	}
 }

@@ -89,7 +89,8 @@ static void from_link(struct node *node)
 		double gts;
 
 		if (attr_text(speed, sizeof(speed), CXL "/%s/../current_link_speed", name) < 0 ||
-		    attr_number(&width, CXL "/%s/../current_link_width", name) || sscanf(speed, "%lf GT/s", &gts) != 1 || gts < 8)
+		    attr_number(&width, CXL "/%s/../current_link_width", name) ||
+		    sscanf(speed, "%lf GT/s", &gts) != 1 || gts < 8)
 			return;
 		sum += gts * (double)width / 8 * 1000 * LINK_PAYLOAD;
 	}

@@ -126,7 +126,8 @@ struct walk {
 	unsigned int key;
 };
 
-static void walk_begin(struct walk *w, const struct decide_input *in, const struct decide_region *region, uint64_t claims)
+static void walk_begin(struct walk *w, const struct decide_input *in, const struct decide_region *region,
+		       uint64_t claims)
 {
 	*w = (struct walk) { .in = in, .region = region, .claims = claims };
 }
@@ -279,8 +280,8 @@ static void cut_down(struct decide_level *level, uint64_t nr)
 }
 
 /* How many blocks are worth a swap: the hottest below against the coldest here, pair by pair. */
-static uint64_t count_swaps(const struct decide_level *level, const uint64_t *hist, uint64_t skip_up, uint64_t skip_down,
-			    unsigned int margin)
+static uint64_t count_swaps(const struct decide_level *level, const uint64_t *hist, uint64_t skip_up,
+			    uint64_t skip_down, unsigned int margin)
 {
 	unsigned int hot = HEAT_KEYS, cold = 0;
 	uint64_t hot_left = 0, cold_left = 0, pairs = 0;
@@ -318,7 +319,8 @@ static void plan_level(struct decide_work *work, const struct decide_input *in, 
 {
 	struct decide_level *level = &work->levels[l];
 	uint64_t *hist = work->hist;
-	uint64_t blocks = 0, births = 0, reserve = 0, candidates = 0, low, high, lack, spare, want, up, ahead, below = 0;
+	uint64_t blocks = 0, births = 0, reserve = 0, candidates = 0, low, high, lack, spare, want, up, ahead,
+		 below = 0;
 	bool last = l + 1 == work->nr_levels;
 
 	for (unsigned int t = 0; t < KVOFF_MAX_TIERS; t++) {
@@ -372,8 +374,8 @@ static void plan_level(struct decide_work *work, const struct decide_input *in, 
 }
 
 /* The tier of level @l that is emptiest for its bandwidth and can take a block from @from. */
-static unsigned int pick_tier(struct decide_work *work, const struct decide_input *in, uint32_t size_class, unsigned int from,
-			      unsigned int l)
+static unsigned int pick_tier(struct decide_work *work, const struct decide_input *in, uint32_t size_class,
+			      unsigned int from, unsigned int l)
 {
 	uint64_t size = (uint64_t)KVOFF_BLOCK_SIZE_MIN << size_class;
 	unsigned int best = KVOFF_TIER_NONE;
@@ -459,7 +461,7 @@ static unsigned int comes_up(struct decide_work *work, unsigned int l, unsigned 
 	return l;
 }
 
-/* One pass over the blocks in one direction; demotions are picked first, so that the list makes room before it takes it. */
+/* One pass over the blocks in one direction. Demotions come first, so that the list makes room before it takes it. */
 static size_t pick(struct decide_work *work, const struct decide_input *in, uint32_t size_class, bool down,
 		   struct decide_move *moves, size_t max)
 {

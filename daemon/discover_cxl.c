@@ -38,7 +38,8 @@ static void find_path(struct node *node, struct cxl_memdev *memdev)
 
 	if (!endpoint || node->path[0])
 		return;
-	for (struct cxl_port *port = cxl_endpoint_get_parent(endpoint); port && nr < MAX_DEPTH; port = cxl_port_get_parent(port))
+	for (struct cxl_port *port = cxl_endpoint_get_parent(endpoint); port && nr < MAX_DEPTH;
+	     port = cxl_port_get_parent(port))
 		ports[nr++] = port;
 	/* the root is one of these, the host bridge another: what is left are switches */
 	node->switches = nr > 2 ? nr - 2 : 0;
@@ -65,7 +66,8 @@ static void add_region(struct nodes *nodes, struct cxl_region *region)
 	}
 	node = node_add(nodes, number);
 	if (!node) {
-		log_warn("more nodes than kvoffd can handle", "region=%s limit=%d", cxl_region_get_devname(region), NODE_MAX);
+		log_warn("more nodes than kvoffd can handle", "region=%s limit=%d", cxl_region_get_devname(region),
+			 NODE_MAX);
 		return;
 	}
 	/* a node with processors keeps its kind: firmware may have put the device's memory into it */

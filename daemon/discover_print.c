@@ -8,11 +8,13 @@
 static const char *problem(const struct node *node)
 {
 	if (node->node < 0)
-		return "its memory is not online: cxl enable-region, then daxctl reconfigure-device -m system-ram --no-movable";
+		return "its memory is not online: cxl enable-region, then daxctl reconfigure-device -m system-ram "
+		       "--no-movable";
 	if (!node->online)
 		return "it has no memory online: daxctl online-memory --no-movable";
 	if (!node->kernel)
-		return "all its memory is movable and cannot back a tier: daxctl offline-memory, then daxctl online-memory --no-movable";
+		return "all its memory is movable and cannot back a tier: daxctl offline-memory, then daxctl "
+		       "online-memory --no-movable";
 	return NULL;
 }
 
@@ -63,13 +65,16 @@ void nodes_print(const struct nodes *nodes, FILE *out, bool json)
 		char number[16];
 
 		snprintf(number, sizeof(number), n->node < 0 ? "none" : "%d", n->node);
-		fprintf(out, "%s: node %s, %s, %llu MiB for the kernel of %llu MiB online (%llu MiB free), %u ns (%s), %u MB/s (%s)\n",
+		fprintf(out,
+			"%s: node %s, %s, %llu MiB for the kernel of %llu MiB online (%llu MiB free), %u ns (%s), %u "
+			"MB/s (%s)\n",
 			n->name, number, node_kind_name(n->kind), (unsigned long long)n->kernel >> 20,
 			(unsigned long long)n->online >> 20, (unsigned long long)n->free >> 20, n->latency_ns,
 			node_source_name(n->latency_source), n->bandwidth_mbps, node_source_name(n->bandwidth_source));
 		if (n->kind == NODE_CXL)
 			fprintf(out, "    %s on %s as %s, %u switch%s: %s\n", n->regions, n->memdevs,
-				n->daxdevs[0] ? n->daxdevs : "no DAX device", n->switches, n->switches == 1 ? "" : "es", n->path);
+				n->daxdevs[0] ? n->daxdevs : "no DAX device", n->switches, n->switches == 1 ? "" : "es",
+				n->path);
 		if (problem(n))
 			fprintf(out, "    %s\n", problem(n));
 	}

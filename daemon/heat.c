@@ -24,7 +24,8 @@ static unsigned int octave_of(uint32_t idle)
 	return heat_idle_step(idle) / HEAT_STEPS;
 }
 
-unsigned int heat_see(struct heat *h, struct heat_rates *rates, const struct heat_look *look, uint32_t now, uint32_t since)
+unsigned int heat_see(struct heat *h, struct heat_rates *rates, const struct heat_look *look, uint32_t now,
+		      uint32_t since)
 {
 	unsigned int saw = 0, count, octave;
 	uint32_t idle;
@@ -43,7 +44,6 @@ unsigned int heat_see(struct heat *h, struct heat_rates *rates, const struct hea
 	if (!(h->flags & HEAT_PRESENT)) {
 		h->flags = (h->flags & HEAT_IN_FLIGHT) | look->flags;
 		h->touches = look->touches;
-		h->samples = look->samples;
 		h->refaults = look->refaults;
 		h->tier = look->tier;
 		h->uses = 0;
@@ -89,7 +89,6 @@ unsigned int heat_see(struct heat *h, struct heat_rates *rates, const struct hea
 		h->used = now;
 	}
 	h->touches = look->touches;
-	h->samples = look->samples;
 	h->refaults = look->refaults;
 
 	if ((look->flags & HEAT_PREFETCH) && !(h->flags & HEAT_PREFETCH))

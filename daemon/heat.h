@@ -37,8 +37,7 @@
  * @placed:	when it came to its tier
  * @hinted:	when the prefetch hint was first seen
  * @retry:	not to be moved before this time, while @refused is not 0
- * @samples:	the kernel's counters when they were last looked at
- * @refaults:	likewise
+ * @refaults:	the kernel's counter when it was last looked at
  * @tier:	where it is, while HEAT_PRESENT
  * @flags:	HEAT_*
  * @uses:	uses after the first, bursts counted once; stops at 255
@@ -51,7 +50,6 @@ struct heat {
 	uint32_t placed;
 	uint32_t hinted;
 	uint32_t retry;
-	uint16_t samples;
 	uint16_t refaults;
 	uint8_t tier;
 	uint8_t flags;
@@ -63,14 +61,12 @@ struct heat {
 /**
  * struct heat_look - what the shared arrays said about a block at one moment, copied once
  * @touches:	struct kvoff_hint::touches
- * @samples:	struct kvoff_state::samples
  * @refaults:	struct kvoff_state::refaults
  * @tier:	where it is
  * @flags:	HEAT_PRESENT, HEAT_PREFETCH, HEAT_COLD, HEAT_DONE, HEAT_SHARED
  */
 struct heat_look {
 	uint32_t touches;
-	uint16_t samples;
 	uint16_t refaults;
 	uint8_t tier;
 	uint8_t flags;
@@ -130,7 +126,8 @@ struct heat_keys {
  * Returns a set of HEAT_SAW_*. The first look at a block with a frame is its birth, and says nothing about its heat:
  * being filled is not being used.
  */
-unsigned int heat_see(struct heat *h, struct heat_rates *rates, const struct heat_look *look, uint32_t now, uint32_t since);
+unsigned int heat_see(struct heat *h, struct heat_rates *rates, const struct heat_look *look, uint32_t now,
+		      uint32_t since);
 
 /**
  * heat_age - halve what was learned when @half_life has passed since the last time

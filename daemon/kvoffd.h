@@ -81,6 +81,8 @@ uint32_t heat_now(void);
 
 /** tick - look, decide, send (tick.c); sets the timer for the next one */
 void tick(struct kvoffd *d);
+/** tick_after - let the next tick be in so many ms */
+void tick_after(struct kvoffd *d, uint64_t ms);
 /** tick_ranks - each tier's rank, for act.c */
 void tick_ranks(const struct kvoffd *d, uint32_t rank[KVOFF_MAX_TIERS]);
 /** rules_of - the policy's rules from the configuration (pure) */

@@ -22,12 +22,14 @@
  * @fds:	of the sources
  * @uring:	@ring is there
  * @ring:	the ring
+ * @ignored: nothing is to come from this source for now
  * @armed:	a poll of this source is in the ring
  */
 struct loop {
 	int fds[LOOP_NR_SOURCES];
 	bool uring;
 	struct io_uring ring;
+	bool ignored[LOOP_NR_SOURCES];
 	bool armed[LOOP_NR_SOURCES];
 };
 
@@ -60,6 +62,11 @@ void loop_free(struct loop *loop)
 bool loop_has_uring(const struct loop *loop)
 {
 	return loop->uring;
+}
+
+void loop_watch(struct loop *loop, enum loop_source source, bool on)
+{
+	loop->ignored[source] = !on;
 }
 
 static struct io_uring_sqe *get_sqe(struct loop *loop)
@@ -99,18 +106,21 @@ void loop_cancel(struct loop *loop, unsigned int batch)
 	io_uring_sqe_set_data64(sqe, DATA_NOBODY);
 }
 
-static void take(struct loop *loop, struct loop_events *events, const struct io_uring_cqe *cqe)
+/* Returns 0, or a negative errno when a source cannot be waited for. */
+static int take(struct loop *loop, struct loop_events *events, const struct io_uring_cqe *cqe)
 {
 	uint64_t data = io_uring_cqe_get_data64(cqe);
 
 	if (data < LOOP_NR_SOURCES) {
 		loop->armed[data] = false;
-		/* a source that cannot be polled is looked at each time round instead */
+		if (cqe->res < 0)
+			return cqe->res;
 		events->ready[data] = true;
 	} else if (data != DATA_NOBODY) {
 		events->done[events->nr_done].batch = (unsigned int)(data - DATA_BATCH);
 		events->done[events->nr_done++].res = cqe->res;
 	}
+	return 0;
 }
 
 static int wait_uring(struct loop *loop, struct loop_events *events, int timeout_ms)
@@ -122,7 +132,7 @@ static int wait_uring(struct loop *loop, struct loop_events *events, int timeout
 	for (unsigned int s = 0; s < LOOP_NR_SOURCES; s++) {
 		struct io_uring_sqe *sqe;
 
-		if (loop->armed[s] || loop->fds[s] < 0)
+		if (loop->armed[s] || loop->ignored[s] || loop->fds[s] < 0)
 			continue;
 		sqe = get_sqe(loop);
 		if (!sqe)
@@ -134,9 +144,12 @@ static int wait_uring(struct loop *loop, struct loop_events *events, int timeout
 	err = io_uring_submit_and_wait_timeout(&loop->ring, &cqe, 1, timeout_ms < 0 ? NULL : &ts, NULL);
 	if (err < 0 && err != -ETIME && err != -EINTR && err != -EAGAIN && err != -EBUSY)
 		return err;
-	while (events->nr_done < sizeof(events->done) / sizeof(events->done[0]) && !io_uring_peek_cqe(&loop->ring, &cqe)) {
-		take(loop, events, cqe);
+	while (events->nr_done < sizeof(events->done) / sizeof(events->done[0]) &&
+	       !io_uring_peek_cqe(&loop->ring, &cqe)) {
+		err = take(loop, events, cqe);
 		io_uring_cqe_seen(&loop->ring, cqe);
+		if (err)
+			return err;
 	}
 	return 0;
 }
@@ -149,7 +162,7 @@ int loop_wait(struct loop *loop, struct loop_events *events, int timeout_ms)
 	if (loop->uring)
 		return wait_uring(loop, events, timeout_ms);
 	for (unsigned int s = 0; s < LOOP_NR_SOURCES; s++)
-		polls[s] = (struct pollfd) { .fd = loop->fds[s], .events = POLLIN };
+		polls[s] = (struct pollfd) { .fd = loop->ignored[s] ? -1 : loop->fds[s], .events = POLLIN };
 	if (poll(polls, LOOP_NR_SOURCES, timeout_ms) < 0)
 		return errno == EINTR ? 0 : -errno;
 	for (unsigned int s = 0; s < LOOP_NR_SOURCES; s++)

@@ -45,6 +45,8 @@ void loop_free(struct loop *loop);
 bool loop_has_uring(const struct loop *loop);
 /** loop_wait - wait; @timeout_ms as for poll(). Returns 0 or a negative errno */
 int loop_wait(struct loop *loop, struct loop_events *events, int timeout_ms);
+/** loop_watch - look at a source, or leave it alone for now */
+void loop_watch(struct loop *loop, enum loop_source source, bool on);
 /** loop_send - start a batch of moves; 0 or a negative errno. Fits struct act::send */
 int loop_send(void *loop, unsigned int batch, struct kvoff_ctl_move *arg);
 /** loop_cancel - ask the kernel to end a batch after its current block */

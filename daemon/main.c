@@ -51,6 +51,15 @@ static bool load(struct conf *conf, const char *path, bool given)
 	return false;
 }
 
+static const char *open_hint(int err)
+{
+	if (err == ENOENT)
+		return "the kernel module is not there: modprobe kvoff";
+	if (err == EACCES || err == EPERM)
+		return "kvoffd needs CAP_SYS_ADMIN";
+	return "the control device cannot be opened";
+}
+
 static int open_control(struct kvoffd *d)
 {
 	struct kvoff_ctl_lease lease = { .size = sizeof(lease) };
@@ -58,16 +67,15 @@ static int open_control(struct kvoffd *d)
 
 	d->control = open(CONTROL_PATH, O_RDWR | O_CLOEXEC);
 	if (d->control < 0) {
-		log_error(errno == ENOENT ? "the kernel module is not there: modprobe kvoff" :
-			  errno == EACCES || errno == EPERM ? "kvoffd needs CAP_SYS_ADMIN" :
-			  "the control device cannot be opened", "device=%s error=\"%s\"", CONTROL_PATH, strerror(errno));
+		log_error(open_hint(errno), "device=%s error=\"%s\"", CONTROL_PATH, strerror(errno));
 		return -1;
 	}
 	if (!ioctl(d->control, KVOFF_CTL_LEASE, &lease))
 		return 0;
 	if (errno == EBUSY) {
 		attr_number(&pid, TIER_SYSFS "/control/policy_pid");
-		log_error("another policy daemon is at work: stop it first", "holder_pid=%llu", (unsigned long long)pid);
+		log_error("another policy daemon is at work: stop it first", "holder_pid=%llu",
+			  (unsigned long long)pid);
 	} else {
 		log_error("the policy lease cannot be had", "error=\"%s\"", strerror(errno));
 	}
@@ -113,7 +121,8 @@ static void reload(struct kvoffd *d)
 
 	notify("RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_ms() * 1000);
 	if (!next || !load(next, d->conf_path, d->conf_given)) {
-		log_error("configuration not changed: the file has errors, the old one stays in force", "file=\"%s\"", d->conf_path);
+		log_error("configuration not changed: the file has errors, the old one stays in force", "file=\"%s\"",
+			  d->conf_path);
 		goto out;
 	}
 	old = d->conf;
@@ -168,12 +177,18 @@ static int turn(struct kvoffd *d, int timeout_ms)
 		act_done(&d->act, &d->regions, events.done[i].batch, events.done[i].res, heat_now(), rank);
 	if (events.ready[LOOP_SIGNAL])
 		take_signals(d);
-	if (events.ready[LOOP_CONTROL])
+	if (events.ready[LOOP_CONTROL]) {
+		/* stays ready until the regions are listed, which is the next tick's first work */
 		d->sync = true;
+		loop_watch(d->loop, LOOP_CONTROL, false);
+		if (!d->regions.nr)
+			tick_after(d, 1);
+	}
 	if (events.ready[LOOP_TIMER] && read(d->timer, &expired, sizeof(expired)) == sizeof(expired) && !d->stopping)
 		tick(d);
 	if (!d->stopping)
-		act_step(&d->act, &d->regions, heat_now(), rank, (const uint32_t (*)[KVOFF_MAX_TIERS])d->tiers.budget_mbps);
+		act_step(&d->act, &d->regions, heat_now(), rank,
+			 (const uint32_t (*)[KVOFF_MAX_TIERS])d->tiers.budget_mbps);
 	return 0;
 }
 
@@ -244,8 +259,10 @@ static int serve(struct kvoffd *d)
 	d->act.send = loop_has_uring(d->loop) ? loop_send : NULL;
 	d->act.ctx = d->loop;
 	log_info("ready", "version=%s pid=%d policy=%s tiers=%u moves_by=%s", KVOFF_VERSION, getpid(),
-		 decide_policy_name((enum decide_policy)d->conf.policy), d->tiers.nr, d->act.send ? "io_uring" : "ioctl");
-	notify("READY=1\nSTATUS=%u tiers, policy %s", d->tiers.nr, decide_policy_name((enum decide_policy)d->conf.policy));
+		 decide_policy_name((enum decide_policy)d->conf.policy), d->tiers.nr,
+		 d->act.send ? "io_uring" : "ioctl");
+	notify("READY=1\nSTATUS=%u tiers, policy %s", d->tiers.nr,
+	       decide_policy_name((enum decide_policy)d->conf.policy));
 	err = run(d);
 	if (err)
 		log_error("the event loop failed", "error=\"%s\"", strerror(-err));

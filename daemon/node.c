@@ -111,7 +111,9 @@ static int by_speed(const void *a, const void *b)
 
 static void name_them(struct nodes *nodes)
 {
-	static const char *const prefix[] = { [NODE_CPU] = "fast", [NODE_HBM] = "hbm", [NODE_CXL] = "cxl", [NODE_MEMORY] = "mem" };
+	static const char *const prefix[] = {
+		[NODE_CPU] = "fast", [NODE_HBM] = "hbm", [NODE_CXL] = "cxl", [NODE_MEMORY] = "mem",
+	};
 	unsigned int next[4] = { 0 };
 
 	for (size_t i = 0; i < nodes->nr; i++) {

@@ -27,13 +27,14 @@ static struct heat_look take_look(const struct kvoff_state *state, const struct 
 	uint16_t counts[4];
 
 	look.tier = (uint8_t)KVOFF_LOC_TIER(location);
-	if (!(KVOFF_LOC_FLAGS(location) & KVOFF_STATE_PRESENT) || look.tier >= KVOFF_MAX_TIERS || !(present & (1u << look.tier)))
+	if (!(KVOFF_LOC_FLAGS(location) & KVOFF_STATE_PRESENT) || look.tier >= KVOFF_MAX_TIERS ||
+	    !(present & (1u << look.tier)))
 		return look;
 	counters = __atomic_load_n(&words[1], __ATOMIC_RELAXED);
 	said = __atomic_load_n((const uint64_t *)hint, __ATOMIC_RELAXED);
 	memcpy(counts, &counters, sizeof(counts));
 	memcpy(&words_said, &said, sizeof(words_said));
-	look.samples = counts[0];
+	/* samples that nobody came back to need no counting: the block's idle time grows by itself */
 	look.refaults = counts[1];
 	look.touches = words_said.touches;
 	look.flags = HEAT_PRESENT | take_hints(words_said.bits);

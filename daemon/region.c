@@ -56,7 +56,8 @@ static struct region *region_open(int control, uint32_t id, uint32_t now)
 		region_free(region);
 		return NULL;
 	}
-	if (read_info(region, &info) || info.block_size < KVOFF_BLOCK_SIZE_MIN || info.block_size > KVOFF_BLOCK_SIZE_MAX) {
+	if (read_info(region, &info) || info.block_size < KVOFF_BLOCK_SIZE_MIN ||
+	    info.block_size > KVOFF_BLOCK_SIZE_MAX) {
 		region_free(region);
 		return NULL;
 	}
@@ -70,8 +71,9 @@ static struct region *region_open(int control, uint32_t id, uint32_t now)
 	memcpy(region->label, info.label, sizeof(region->label) - 1);
 	region->seen = now;
 	region->rates.aged = now;
-	log_info("region found", "region=%u block_size=%uK unit_blocks=%u length=%lluM pid=%d", id, info.block_size >> 10,
-		 region->unit, (unsigned long long)info.length >> 20, info.pid);
+	region->ranked = now - RANK_EVERY;
+	log_info("region found", "region=%u block_size=%uK unit_blocks=%u length=%lluM pid=%d", id,
+		 info.block_size >> 10, region->unit, (unsigned long long)info.length >> 20, info.pid);
 	return region;
 }
 
@@ -191,7 +193,8 @@ int region_grow(struct region *region)
 		goto err_state;
 	}
 	if (region->heat)
-		heat = mremap(region->heat, region->mapped * sizeof(*region->heat), reach * sizeof(*region->heat), MREMAP_MAYMOVE);
+		heat = mremap(region->heat, region->mapped * sizeof(*region->heat), reach * sizeof(*region->heat),
+			      MREMAP_MAYMOVE);
 	else
 		heat = mmap(NULL, reach * sizeof(*region->heat), PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -11,6 +11,9 @@
 #include "heat.h"
 #include "kvoff.h"
 
+/* What was learned changes slowly: hundredths of a second between two rankings. */
+#define RANK_EVERY	HEAT_SEC
+
 /**
  * struct region - one region
  * @id:		the kernel's number
@@ -27,6 +30,7 @@
  * @heat:	what is known of the blocks
  * @rates:	what was learned
  * @keys:	what follows from it
+ * @ranked:	when @keys were computed
  * @seen:	when its blocks were last looked at
  * @gone:	the kernel has it no more
  */
@@ -45,6 +49,7 @@ struct region {
 	struct heat *heat;
 	struct heat_rates rates;
 	struct heat_keys keys;
+	uint32_t ranked;
 	uint32_t seen;
 	bool gone;
 };

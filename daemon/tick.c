@@ -70,6 +70,9 @@ static void look(struct kvoffd *d, uint32_t now, struct observed *observed)
 		}
 		region_look(region, present, now, observed);
 		heat_age(&region->rates, now, (uint32_t)d->conf.half_life_s * HEAT_SEC);
+		if (now - region->ranked < RANK_EVERY)
+			continue;
+		region->ranked = now;
 		if (d->conf.policy == DECIDE_LRU)
 			heat_rank_lru(&region->keys);
 		else
@@ -111,7 +114,7 @@ static void fill_tier(struct kvoffd *d, unsigned int t, unsigned int sizes)
 			continue;
 		room = tier->pools[c].free / size;
 		pool->blocks = tier->pools[c].filled / size;
-		pool->room = room > pending && !(d->act.full & (1u << t)) ? room - pending : 0;
+		pool->room = room > pending && !(d->act.full[t] & (1u << c)) ? room - pending : 0;
 		pool->reserve = (pool->blocks * d->tiers.reserve_percent + 99) / 100;
 		pool->births = (uint64_t)ceil(d->births[t][c] - 0.05 > 0 ? d->births[t][c] : 0);
 	}
@@ -132,7 +135,12 @@ static bool fill_input(struct kvoffd *d, uint32_t now, unsigned int sizes)
 		const struct region *r = d->regions.region[i];
 
 		d->views[i] = (struct decide_region) {
-			.id = r->id, .size_class = r->size_class, .unit = r->unit, .nr = r->nr, .heat = r->heat, .keys = &r->keys,
+			.id = r->id,
+			.size_class = r->size_class,
+			.unit = r->unit,
+			.nr = r->nr,
+			.heat = r->heat,
+			.keys = &r->keys,
 		};
 	}
 	d->input.now = now;
@@ -147,9 +155,9 @@ static bool fill_input(struct kvoffd *d, uint32_t now, unsigned int sizes)
 	return true;
 }
 
-static void set_timer(struct kvoffd *d, uint64_t ms)
+void tick_after(struct kvoffd *d, uint64_t ms)
 {
-	struct itimerspec when = { .it_value = { .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000 } };
+	struct itimerspec when = {.it_value = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000}};
 
 	timerfd_settime(d->timer, 0, &when, NULL);
 }
@@ -157,7 +165,7 @@ static void set_timer(struct kvoffd *d, uint64_t ms)
 void tick(struct kvoffd *d)
 {
 	uint64_t began = cpu_us(), now_ms = clock_ms(), next;
-	uint32_t now = heat_now(), rank[KVOFF_MAX_TIERS], speed[KVOFF_MAX_TIERS];
+	uint32_t now = heat_now(), speed[KVOFF_MAX_TIERS];
 	struct observed observed = { 0 };
 	unsigned int sizes = 0;
 	size_t nr = 0, sent = 0;
@@ -170,6 +178,7 @@ void tick(struct kvoffd *d)
 		if (err)
 			log_warn("regions cannot be listed", "error=\"%s\"", strerror(-err));
 		d->sync = err != 0;
+		loop_watch(d->loop, LOOP_CONTROL, true);
 	}
 	look(d, now, &observed);
 	age_births(d, &observed);
@@ -180,10 +189,10 @@ void tick(struct kvoffd *d)
 	for (unsigned int t = 0; t < KVOFF_MAX_TIERS; t++)
 		speed[t] = d->tiers.tier[t].bandwidth_mbps;
 	act_tick(&d->act, (const uint32_t (*)[KVOFF_MAX_TIERS])d->tiers.budget_mbps, speed, d->interval_ms);
-	tick_ranks(d, rank);
 	if (sizes && fill_input(d, now, sizes)) {
+		act_forget_full(&d->act);
 		nr = decide(d->work, &d->input, d->moves, d->conf.max_moves);
-		sent = act_send(&d->act, &d->regions, d->moves, nr, rank);
+		sent = act_send(&d->act, &d->regions, d->moves, nr);
 	}
 	if (nr)
 		log_debug("moves decided", "decided=%zu sent=%zu", nr, sent);
@@ -197,5 +206,5 @@ void tick(struct kvoffd *d)
 		next = d->conf.interval_ms;
 	if (!d->regions.nr && next < IDLE_MS)
 		next = IDLE_MS;
-	set_timer(d, next);
+	tick_after(d, next);
 }

@@ -90,10 +90,12 @@ static const char *add_hint(int err)
 	case EEXIST:
 		return "another tier has this name or node: choose another [tier NAME], or remove it with kvoffctl";
 	case ENXIO:
-		return "the node does not exist or has no memory online: daxctl online-memory --no-movable, then reload";
+		return "the node does not exist or has no memory online: daxctl online-memory --no-movable, then "
+		       "reload";
 	case EOPNOTSUPP:
-		return "the node's memory is movable, which cannot back a tier: daxctl offline-memory DAXDEV, then daxctl "
-		       "online-memory --no-movable DAXDEV (or reconfigure-device -m system-ram --no-movable), then reload";
+		return "the node's memory is movable, which cannot back a tier: daxctl offline-memory DAXDEV, then "
+		       "daxctl online-memory --no-movable DAXDEV (or reconfigure-device -m system-ram --no-movable), "
+		       "then reload";
 	case ENOSPC:
 		return "the node's kernel-zone memory is smaller than the capacity: lower capacity in [tier NAME]";
 	case EUSERS:
@@ -110,9 +112,10 @@ static const char *add_hint(int err)
 
 static void complain(const struct tier_want *want, const char *what, uint64_t capacity, int err)
 {
-	log_error(what, "tier=%s node=%d capacity=%lluM node_kernel=%lluM node_free=%lluM error=\"%s\" hint=\"%s\"", want->name,
-		  want->node.node, (unsigned long long)capacity >> 20, (unsigned long long)want->node.kernel >> 20,
-		  (unsigned long long)want->node.free >> 20, strerror(err), add_hint(err));
+	log_error(what, "tier=%s node=%d capacity=%lluM node_kernel=%lluM node_free=%lluM error=\"%s\" hint=\"%s\"",
+		  want->name, want->node.node, (unsigned long long)capacity >> 20,
+		  (unsigned long long)want->node.kernel >> 20, (unsigned long long)want->node.free >> 20, strerror(err),
+		  add_hint(err));
 }
 
 static int add(int control, const struct tier_want *want)
@@ -129,7 +132,8 @@ static int add(int control, const struct tier_want *want)
 	}
 	/* the kernel would say no more than that it is no valid capacity */
 	if (!arg.capacity) {
-		complain(want, "tier cannot be set up: its share of the node's free memory is less than 2 MiB", 0, ENOSPC);
+		complain(want, "tier cannot be set up: its share of the node's free memory is less than 2 MiB", 0,
+			 ENOSPC);
 		return -ENOSPC;
 	}
 	if (ioctl(control, KVOFF_CTL_TIER_ADD, &arg)) {
@@ -138,7 +142,8 @@ static int add(int control, const struct tier_want *want)
 		complain(want, "tier cannot be set up", arg.capacity, err);
 		return -err;
 	}
-	log_info("tier added", "tier=%s id=%u node=%d rank=%u capacity=%lluM latency_ns=%u (%s) bandwidth_mbps=%u (%s)",
+	log_info("tier added", "tier=%s id=%u node=%d rank=%u capacity=%lluM latency_ns=%u "
+		 "latency_source=%s bandwidth_mbps=%u bandwidth_source=%s",
 		 want->name, arg.id, want->node.node, want->rank, (unsigned long long)arg.capacity >> 20,
 		 want->node.latency_ns, node_source_name(want->node.latency_source), want->node.bandwidth_mbps,
 		 node_source_name(want->node.bandwidth_source));
@@ -189,9 +194,10 @@ static void prefill(int control, const struct tier_want *want, const char *name)
 			continue;
 		strcpy(arg.tier, name);
 		if (ioctl(control, KVOFF_CTL_POOL_SET, &arg))
-			log_error("pool cannot be filled in advance: all prefills together must fit the tier's capacity",
-				  "tier=%s block_size=%uK bytes=%lluM error=\"%s\"", name, arg.block_size >> 10,
-				  (unsigned long long)arg.bytes >> 20, strerror(errno));
+			log_error(
+				"pool cannot be filled in advance: all prefills together must fit the tier's capacity",
+				"tier=%s block_size=%uK bytes=%lluM error=\"%s\"", name, arg.block_size >> 10,
+				(unsigned long long)arg.bytes >> 20, strerror(errno));
 	}
 }
 
@@ -231,8 +237,8 @@ static void set_links(struct tiers *tiers, int control, const struct conf *conf)
 			tiers->budget_mbps[a][b] = arg.budget_mbps;
 			if (ioctl(control, KVOFF_CTL_LINK_SET, &arg))
 				log_warn("link's budget cannot be set in the kernel: kvoffd keeps it on its own",
-					 "from=%s to=%s budget_mbps=%u error=\"%s\"", tiers->tier[a].name, tiers->tier[b].name,
-					 arg.budget_mbps, strerror(errno));
+					 "from=%s to=%s budget_mbps=%u error=\"%s\"", tiers->tier[a].name,
+					 tiers->tier[b].name, arg.budget_mbps, strerror(errno));
 		}
 	}
 	for (size_t i = 0; i < conf->nr_links; i++) {
@@ -259,8 +265,8 @@ unsigned int tiers_setup(struct tiers *tiers, int control, const struct conf *co
 
 		if (tier) {
 			if (strcmp(tier->name, want[i].name))
-				log_info("tier keeps the name it was made with", "tier=%s configured=%s node=%d", tier->name,
-					 want[i].name, tier->node);
+				log_info("tier keeps the name it was made with", "tier=%s configured=%s node=%d",
+					 tier->name, want[i].name, tier->node);
 			else
 				log_info("tier adopted", "tier=%s node=%d capacity=%lluM", tier->name, tier->node,
 					 (unsigned long long)tier->capacity >> 20);

@@ -82,7 +82,8 @@ unsigned int tier_plan(struct tier_want *want, const struct conf *conf, const st
 			continue;
 		}
 		if (nr == KVOFF_MAX_TIERS) {
-			log_warn("more nodes than there can be tiers: this one is left out, choose with [tier NAME] use = no",
+			log_warn("more nodes than there can be tiers: this one is left out, choose with [tier NAME] "
+				 "use = no",
 				 "node=%d limit=%d", node->node, KVOFF_MAX_TIERS);
 			continue;
 		}

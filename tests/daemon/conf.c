@@ -97,18 +97,25 @@ static void test_mistakes(void)
 
 static void test_good(void)
 {
-	check(!read_text("") && conf.interval_ms == 100 && conf.margin > 1.19 && conf.io_uring && conf.discover && !conf.probe &&
-	      conf.fast_capacity.percent && conf.fast_capacity.value == 2500 && conf.nr_tiers == 0, "an empty file gives the defaults");
-	check(!read_text("[policy]\n name\t= lru # c\n\n;c\nfree_low=1.5 %\nfree_high = 2.25%\n[tier cxl0]\r\ncapacity = 4GiB\r\n"
-			 "prefill = 2M:1G\t64k:512M\nnode = 3\n[links]\nbudget = 0\ncxl0:fast0 = 50%\n[policy]\nmargin = 2"),
+	check(!read_text("") && conf.interval_ms == 100 && conf.margin > 1.19 && conf.io_uring && conf.discover &&
+		      !conf.probe && conf.fast_capacity.percent && conf.fast_capacity.value == 2500 &&
+		      conf.nr_tiers == 0,
+	      "an empty file gives the defaults");
+	check(!read_text("[policy]\n name\t= lru # c\n\n;c\nfree_low=1.5 %\nfree_high = 2.25%\n[tier cxl0]\r\ncapacity "
+			 "= 4GiB\r\n"
+			 "prefill = 2M:1G\t64k:512M\nnode = 3\n[links]\nbudget = 0\ncxl0:fast0 = 50%\n[policy]\nmargin "
+			 "= 2"),
 	      "blanks, comments, CRLF and sections begun again are taken");
-	check(conf.policy == 1 && conf.free_low.value == 150 && conf.free_high.value == 225 && conf.margin > 1.99, "[policy] is read");
+	check(conf.policy == 1 && conf.free_low.value == 150 && conf.free_high.value == 225 && conf.margin > 1.99,
+	      "[policy] is read");
 	check(conf.nr_tiers == 1 && !strcmp(conf.tiers[0].name, "cxl0") && conf.tiers[0].set_capacity &&
-	      conf.tiers[0].capacity.value == 4ull << 30 && !conf.tiers[0].capacity.percent && conf.tiers[0].node == 3 &&
-	      conf.tiers[0].rank == -1 && conf.tiers[0].prefill[5] == 1ull << 30 && conf.tiers[0].prefill[0] == 512ull << 20,
+		      conf.tiers[0].capacity.value == 4ull << 30 && !conf.tiers[0].capacity.percent &&
+		      conf.tiers[0].node == 3 && conf.tiers[0].rank == -1 && conf.tiers[0].prefill[5] == 1ull << 30 &&
+		      conf.tiers[0].prefill[0] == 512ull << 20,
 	      "[tier NAME] is read");
-	check(conf.nr_links == 1 && conf.links[0].budget.percent && conf.links[0].budget.value == 5000 && !conf.budget.percent &&
-	      !conf.budget.value, "[links] is read");
+	check(conf.nr_links == 1 && conf.links[0].budget.percent && conf.links[0].budget.value == 5000 &&
+		      !conf.budget.percent && !conf.budget.value,
+	      "[links] is read");
 }
 
 static void test_many(void)
@@ -116,8 +123,10 @@ static void test_many(void)
 	char text[40 * 64] = "[policy]\n";
 	FILE *f;
 
-	check(read_text("[daemon]\ninterval_ms = 1\n[policy]\nname = x\nfoo = 1\n") == 3 && strstr(report.text, "x.conf:2:") &&
-	      strstr(report.text, "x.conf:4:") && strstr(report.text, "x.conf:5:"), "all errors of a file are reported at once");
+	check(read_text("[daemon]\ninterval_ms = 1\n[policy]\nname = x\nfoo = 1\n") == 3 &&
+		      strstr(report.text, "x.conf:2:") && strstr(report.text, "x.conf:4:") &&
+		      strstr(report.text, "x.conf:5:"),
+	      "all errors of a file are reported at once");
 	for (int i = 0; i < 100; i++)
 		strcat(text, "no_such_key = 1\n");
 	check(read_text(text) == 100 && report.len < sizeof(report.text) && strlen(report.text) == report.len &&
@@ -129,10 +138,13 @@ static void test_many(void)
 	text[0] = 0;
 	for (int i = 0; i < KVOFF_MAX_TIERS + 1; i++)
 		sprintf(text + strlen(text), "[tier t%d]\n", i);
-	check(read_text(text) == 1 && strstr(report.text, "x.conf:17:") && strstr(report.text, "16"), "more sections than tiers are an error");
+	check(read_text(text) == 1 && strstr(report.text, "x.conf:17:") && strstr(report.text, "16"),
+	      "more sections than tiers are an error");
 	memset(&report, 0, sizeof(report));
-	check(conf_load(&conf, "/nonexistent/x.conf", true, &report) == 0 && conf.interval_ms == 100, "the default file need not exist");
-	check(conf_load(&conf, "/nonexistent/x.conf", false, &report) == 1 && strstr(report.text, "/nonexistent/x.conf"),
+	check(conf_load(&conf, "/nonexistent/x.conf", true, &report) == 0 && conf.interval_ms == 100,
+	      "the default file need not exist");
+	check(conf_load(&conf, "/nonexistent/x.conf", false, &report) == 1 &&
+		      strstr(report.text, "/nonexistent/x.conf"),
 	      "a named one must");
 }
 
@@ -187,7 +199,8 @@ static void test_example(void)
 	text[0] = 0;
 	while (f && fgets(line, sizeof(line), f))
 		strcat(text, line[0] == '#' && line[1] != ' ' ? line + 1 : line);
-	check(f && !read_text(text) && conf.nr_tiers == 1 && conf.nr_links == 1, "the example is right with everything in force");
+	check(f && !read_text(text) && conf.nr_tiers == 1 && conf.nr_links == 1,
+	      "the example is right with everything in force");
 	if (report.nr)
 		printf("# %s", report.text);
 	if (f)

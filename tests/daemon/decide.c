@@ -41,8 +41,12 @@ static void setup(uint64_t nr)
 static void put(uint64_t block, unsigned int tier, unsigned int idle_s, unsigned int flags)
 {
 	blocks[block] = (struct heat) {
-		.tier = (uint8_t)tier, .flags = (uint8_t)(HEAT_PRESENT | flags), .used = NOW - idle_s * HEAT_SEC, .uses = 1,
-		.placed = NOW - 900 * HEAT_SEC, .hinted = NOW,
+		.tier = (uint8_t)tier,
+		.flags = (uint8_t)(HEAT_PRESENT | flags),
+		.used = NOW - idle_s * HEAT_SEC,
+		.uses = 1,
+		.placed = NOW - 900 * HEAT_SEC,
+		.hinted = NOW,
 	};
 }
 
@@ -116,7 +120,8 @@ static void test_hints(void)
 	put(99, 1, 800, HEAT_PREFETCH);
 	in.tiers[0].pools[0].room = 10;
 	nr = run();
-	check(nr == 1 && moves[0].block == 99 && moves[0].reason == DECIDE_PROMOTE_PREFETCH, "a prefetch hint brings a block up");
+	check(nr == 1 && moves[0].block == 99 && moves[0].reason == DECIDE_PROMOTE_PREFETCH,
+	      "a prefetch hint brings a block up");
 	blocks[99].hinted = NOW - 31 * HEAT_SEC;
 	check(run() == 0, "but not for ever");
 	for (unsigned int b = 0; b < 99; b++)
@@ -136,11 +141,13 @@ static void test_promotion(void)
 		put(b, 1, 1, b < 110 ? HEAT_FRESH : 0);
 	in.tiers[0].pools[0].room = 50;
 	nr = run();
-	check(nr == 10 && count(nr, 0) == 10 && find(nr, 100) && find(nr, 109), "what was used where it lies comes up, nothing else does");
+	check(nr == 10 && count(nr, 0) == 10 && find(nr, 100) && find(nr, 109),
+	      "what was used where it lies comes up, nothing else does");
 	check(nr && moves[0].reason == DECIDE_PROMOTE_HOT, "and says why");
 	in.tiers[0].pools[0].room = 3;
 	nr = run();
-	check(count(nr, 0) == 1 && count(nr, 1) == 1 && moves[0].to == 1, "in a full tier it swaps, room is made first");
+	check(count(nr, 0) == 1 && count(nr, 1) == 1 && moves[0].to == 1,
+	      "in a full tier it swaps, room is made first");
 	for (unsigned int b = 0; b < 100; b++)
 		put(b, 0, 1, 0);
 	check(run() == 0, "not with a block that is as hot");
@@ -201,7 +208,8 @@ static void test_tiers(void)
 	for (unsigned int b = 0; b < 400; b++)
 		put(b, 0, 10 + b, 0);
 	nr = run();
-	check(nr >= 80 && count(nr, 1) > 2 * count(nr, 2) && count(nr, 2) > 10, "tiers of one rank share in proportion to their bandwidth");
+	check(nr >= 80 && count(nr, 1) > 2 * count(nr, 2) && count(nr, 2) > 10,
+	      "tiers of one rank share in proportion to their bandwidth");
 	in.tiers[2].rank = 7;
 	in.tiers[1].pools[0].room = 0;
 	for (unsigned int b = 200; b < 400; b++)
@@ -242,10 +250,14 @@ static void random_input(void)
 	in.rules.residence = draw(300);
 	in.rules.prefetch_share = draw(101);
 	for (unsigned int t = 0; t < KVOFF_MAX_TIERS; t++) {
-		in.tiers[t] = (struct decide_tier) { .present = draw(3) != 0, .rank = draw(5), .bandwidth_mbps = draw(3) * 1000 };
+		in.tiers[t] = (struct decide_tier) {
+			.present = draw(3) != 0, .rank = draw(5), .bandwidth_mbps = draw(3) * 1000};
 		for (unsigned int c = 0; c < KVOFF_NR_BLOCK_SIZES; c++)
 			in.tiers[t].pools[c] = (struct decide_pool) {
-				.blocks = draw(200), .room = draw(3) ? draw(60) : 0, .reserve = draw(5), .births = draw(4),
+				.blocks = draw(200),
+				.room = draw(3) ? draw(60) : 0,
+				.reserve = draw(5),
+				.births = draw(4),
 			};
 		for (unsigned int to = 0; to < KVOFF_MAX_TIERS; to++)
 			in.link_bytes[t][to] = draw(4) ? draw(1 << 30) : 0;
@@ -253,7 +265,12 @@ static void random_input(void)
 	in.nr_regions = draw(9);
 	for (unsigned int i = 0; i < in.nr_regions; i++) {
 		regions[i] = (struct decide_region) {
-			.id = i * 7, .size_class = draw(KVOFF_NR_BLOCK_SIZES), .unit = 1 + draw(5), .nr = draw(500), .heat = blocks + at, .keys = &keys,
+			.id = i * 7,
+			.size_class = draw(KVOFF_NR_BLOCK_SIZES),
+			.unit = 1 + draw(5),
+			.nr = draw(500),
+			.heat = blocks + at,
+			.keys = &keys,
 		};
 		for (unsigned int b = 0; b < regions[i].nr; b++, at++) {
 			for (unsigned int w = 0; w < sizeof(struct heat); w++)
@@ -292,7 +309,8 @@ static const char *judge(size_t nr, size_t max)
 		seen[h - blocks] = true;
 		if (!(h->flags & HEAT_PRESENT) || (h->flags & HEAT_IN_FLIGHT))
 			return "a block that is not there, or moving";
-		if (m->from != h->tier || m->to >= KVOFF_MAX_TIERS || !in.tiers[m->to].present || !in.tiers[m->from].present)
+		if (m->from != h->tier || m->to >= KVOFF_MAX_TIERS || !in.tiers[m->to].present ||
+		    !in.tiers[m->from].present)
 			return "a wrong tier";
 		if (in.tiers[m->to].rank == in.tiers[m->from].rank)
 			return "a move within a rank";

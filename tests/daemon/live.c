@@ -103,10 +103,11 @@ static void write_conf(const char *extra)
 		perror(CONF);
 		exit(1);
 	}
-	fprintf(f, "[daemon]\ninterval_ms = 50\nstatus_file = " STATUS "\nlog_level = debug\n%s\n"
+	fprintf(f,
+		"[daemon]\ninterval_ms = 50\nstatus_file = " STATUS "\nlog_level = debug\n%s\n"
 		"[discover]\ntiers = no\n[policy]\nresidence_ms = 200\n"
-		"[tier near]\nnode = 0\ncapacity = %uM\n[tier far]\nnode = %d\ncapacity = %uM\n[links]\nbudget = 0\n", extra, FAST_MIB,
-		far_node, FAR_MIB);
+		"[tier near]\nnode = 0\ncapacity = %uM\n[tier far]\nnode = %d\ncapacity = %uM\n[links]\nbudget = 0\n",
+		extra, FAST_MIB, far_node, FAR_MIB);
 	fclose(f);
 }
 
@@ -219,7 +220,8 @@ static bool use_until_in(uint64_t first, unsigned int nr, unsigned int tier, uns
 
 static bool make_region(void)
 {
-	struct kvoff_region_create create = { .size = sizeof(create), .block_size = BLOCK, .length = (uint64_t)BLOCK * NR_BLOCKS };
+	struct kvoff_region_create create = {
+		.size = sizeof(create), .block_size = BLOCK, .length = (uint64_t)BLOCK * NR_BLOCKS};
 	struct kvoff_region_commit commit = { .size = sizeof(commit), .bytes = (uint64_t)BLOCK * NR_BLOCKS };
 	int tenant = open("/dev/kvoff/default", O_RDWR | O_CLOEXEC);
 
@@ -273,7 +275,8 @@ static void test_moves(pid_t pid)
 	check(use_until_in(0, NR_HOT, near_tier, 30), "blocks that are used in the slow tier come to the fast one");
 	check(!wrong_blocks(), "every byte is what it was");
 	nap(1500);
-	check(file_has(STATUS, "\"policy\": \"heat\"") && file_has(STATUS, "\"moves_by\": \"io_uring\"") && !file_has(STATUS, "\"promoted_blocks\": 0"),
+	check(file_has(STATUS, "\"policy\": \"heat\"") && file_has(STATUS, "\"moves_by\": \"io_uring\"") &&
+		      !file_has(STATUS, "\"promoted_blocks\": 0"),
 	      "the status file says what happened");
 	use_until_in(0, NR_HOT, near_tier, 1);
 	nap(1500);
@@ -287,7 +290,8 @@ static void test_lease(void)
 	int status = 0;
 
 	waitpid(second, &status, 0);
-	check(WIFEXITED(status) && WEXITSTATUS(status) == 1 && file_has(LOG, "holder_pid=") && !file_has(LOG, "holder_pid=0"),
+	check(WIFEXITED(status) && WEXITSTATUS(status) == 1 && file_has(LOG, "holder_pid=") &&
+		      !file_has(LOG, "holder_pid=0"),
 	      "a second kvoffd ends and says who has the lease");
 }
 
@@ -316,19 +320,23 @@ static void test_restart(pid_t pid)
 	for (uint64_t b = NR_HOT; b < 2 * NR_HOT; b++)
 		__atomic_fetch_add(&hint[b].touches, 1, __ATOMIC_RELAXED);
 	nap(120);
-	check(finish(pid, SIGKILL) != -1 && !wrong_blocks(), "killed in the middle of moves, every byte is what it was");
+	check(finish(pid, SIGKILL) != -1 && !wrong_blocks(),
+	      "killed in the middle of moves, every byte is what it was");
 	check(sysfs("/sys/class/kvoff/tiers/near/capacity_bytes") == capacity, "the tiers outlive it");
 	write_conf("io_uring = no");
 	pid = start();
-	check(pid > 0 && file_has(LOG, "tier adopted") && !file_has(LOG, "tier added"), "started again, it adopts them");
-	check(use_until_in(NR_BLOCKS / 2, NR_HOT, near_tier, 30) || in_tier(NR_BLOCKS / 2, NR_HOT, near_tier) > NR_HOT / 2,
+	check(pid > 0 && file_has(LOG, "tier adopted") && !file_has(LOG, "tier added"),
+	      "started again, it adopts them");
+	check(use_until_in(NR_BLOCKS / 2, NR_HOT, near_tier, 30) ||
+		      in_tier(NR_BLOCKS / 2, NR_HOT, near_tier) > NR_HOT / 2,
 	      "it moves blocks by ioctl where io_uring is not wanted");
 	check(file_has(STATUS, "\"moves_by\": \"ioctl\""), "and says so");
 	for (uint64_t b = 0; b < NR_BLOCKS; b += 2)
 		__atomic_fetch_or(&hint[b].bits, KVOFF_HINT_PREFETCH, __ATOMIC_RELAXED);
 	nap(300);
 	check(finish(pid, SIGTERM) == 0, "SIGTERM ends it with success while it has work");
-	check(access(STATUS, F_OK) && sysfs("/sys/class/kvoff/tiers/far/capacity_bytes") != UINT64_MAX, "tiers stay, the status file goes");
+	check(access(STATUS, F_OK) && sysfs("/sys/class/kvoff/tiers/far/capacity_bytes") != UINT64_MAX,
+	      "tiers stay, the status file goes");
 	check(!wrong_blocks() && !sysfs("/sys/class/kvoff/stats/commit_broken"), "every byte is what it was");
 }
 

@@ -25,7 +25,8 @@ static void setup(void)
 	memset(hint, 0, sizeof(hint));
 	memset(heat, 0, sizeof(heat));
 	memset(&region, 0, sizeof(region));
-	region = (struct region) { .block_size = 65536, .unit = 1, .limit = NR, .nr = NR, .state = state, .hint = hint, .heat = heat };
+	region = (struct region) {
+		.block_size = 65536, .unit = 1, .limit = NR, .nr = NR, .state = state, .hint = hint, .heat = heat};
 	region.seen = now;
 }
 
@@ -53,7 +54,8 @@ static void test_uses(void)
 	place(3, 2);
 	hint[1].touches = 4000000000u;
 	seen = look();
-	check(seen.births[0][0] == 1 && seen.births[1][0] == 1 && seen.looked == NR, "new blocks are counted where they are born");
+	check(seen.births[0][0] == 1 && seen.births[1][0] == 1 && seen.looked == NR,
+	      "new blocks are counted where they are born");
 	check(!(heat[3].flags & HEAT_PRESENT), "a block in a tier that does not exist is not there");
 	check(heat[1].uses == 0 && !(heat[1].flags & HEAT_FRESH), "filling a block is not using it");
 	hint[1].touches++;
@@ -76,11 +78,14 @@ static void test_uses(void)
 	check(!(heat[2].flags & HEAT_PRESENT) && !heat[2].uses, "a block that is gone is forgotten");
 	hint[1].bits = KVOFF_HINT_PREFETCH | KVOFF_HINT_SHARED;
 	look();
-	check((heat[1].flags & (HEAT_PREFETCH | HEAT_SHARED | HEAT_COLD | HEAT_DONE)) == (HEAT_PREFETCH | HEAT_SHARED) &&
-	      heat[1].hinted == now, "hints are seen");
+	check((heat[1].flags & (HEAT_PREFETCH | HEAT_SHARED | HEAT_COLD | HEAT_DONE)) ==
+			      (HEAT_PREFETCH | HEAT_SHARED) &&
+		      heat[1].hinted == now,
+	      "hints are seen");
 	hint[1].bits = KVOFF_HINT_COLD | KVOFF_HINT_DONE;
 	look();
-	check((heat[1].flags & (HEAT_PREFETCH | HEAT_SHARED | HEAT_COLD | HEAT_DONE)) == (HEAT_COLD | HEAT_DONE), "and seen to end");
+	check((heat[1].flags & (HEAT_PREFETCH | HEAT_SHARED | HEAT_COLD | HEAT_DONE)) == (HEAT_COLD | HEAT_DONE),
+	      "and seen to end");
 }
 
 static void test_reread(void)
@@ -124,7 +129,8 @@ static void test_refusals(void)
 	first = heat[1].retry - now;
 	act_learn(&heat[1], ACT_ACQUIRED, 0, true, now);
 	second = heat[1].retry - now;
-	check(first > 0 && second == 2 * first && !(heat[1].flags & HEAT_IN_FLIGHT), "refusals hold a block back, twice as long each time");
+	check(first > 0 && second == 2 * first && !(heat[1].flags & HEAT_IN_FLIGHT),
+	      "refusals hold a block back, twice as long each time");
 	for (unsigned int i = 0; i < 300; i++)
 		act_learn(&heat[1], ACT_BUSY, 0, true, now);
 	check(heat[1].retry - now == 60 * HEAT_SEC, "up to a minute");

@@ -15,7 +15,8 @@ static void add(int number, enum node_kind kind, const char *name, uint32_t late
 {
 	struct node *node = &nodes.node[nodes.nr++];
 
-	*node = (struct node) { .node = number, .kind = kind, .latency_ns = latency, .bandwidth_mbps = 30000, .free = 1ull << 30 };
+	*node = (struct node) {
+		.node = number, .kind = kind, .latency_ns = latency, .bandwidth_mbps = 30000, .free = 1ull << 30};
 	strcpy(node->name, name);
 }
 
@@ -64,8 +65,10 @@ int main(void)
 	tap_plan(12);
 	setup("");
 	nr = tier_plan(want, &conf, &nodes);
-	check(nr == 3 && !strcmp(want[0].name, "fast0") && !strcmp(want[2].name, "cxl1"), "a tier for each node that has memory");
-	check(want[0].rank == 0 && want[1].rank == 1 && want[2].rank == 2, "devices that differ in latency have ranks of their own");
+	check(nr == 3 && !strcmp(want[0].name, "fast0") && !strcmp(want[2].name, "cxl1"),
+	      "a tier for each node that has memory");
+	check(want[0].rank == 0 && want[1].rank == 1 && want[2].rank == 2,
+	      "devices that differ in latency have ranks of their own");
 	check(want[0].capacity.value == 2500 && want[1].capacity.value == 9000, "with the default shares");
 	nodes.node[2].latency_ns = 300;
 	nr = tier_plan(want, &conf, &nodes);
@@ -75,15 +78,17 @@ int main(void)
 	check(want[0].rank == 0 && want[1].rank == 1, "but never with the processors' own memory");
 	setup("[tier cxl1]\nuse = no\n[tier big]\nnode = 2\ncapacity = 512M\nlatency_ns = 300\nrank = 5\n");
 	nr = tier_plan(want, &conf, &nodes);
-	check(nr == 2 && !strcmp(want[1].name, "big") && want[1].node.latency_source == NODE_CONFIG && want[1].node.latency_ns == 300 &&
-	      want[1].rank == 5 && want[1].capacity.value == 512ull << 20, "a section names, sizes and ranks a node");
+	check(nr == 2 && !strcmp(want[1].name, "big") && want[1].node.latency_source == NODE_CONFIG &&
+		      want[1].node.latency_ns == 300 && want[1].rank == 5 && want[1].capacity.value == 512ull << 20,
+	      "a section names, sizes and ranks a node");
 	setup("[discover]\ntiers = no\n[tier cxl1]\n");
 	nr = tier_plan(want, &conf, &nodes);
 	check(nr == 1 && want[0].node.node == 3, "without discovery only sections make tiers");
 	setup("[tier nowhere]\nnode = 9\n");
 	check(tier_plan(want, &conf, &nodes) == 3, "a section without a node makes none, and the others go on");
 	check(tier_capacity(&(struct conf_amount) { true, 2500 }, &node) == 250ull << 20, "a share is of what is free");
-	check(tier_capacity(&(struct conf_amount) { false, (3ull << 20) + 1 }, &node) == 2ull << 20, "capacities are multiples of 2 MiB");
+	check(tier_capacity(&(struct conf_amount) {false, (3ull << 20) + 1}, &node) == 2ull << 20,
+	      "capacities are multiples of 2 MiB");
 	test_zones();
 	return tap_end();
 }

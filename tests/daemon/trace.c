@@ -3,9 +3,8 @@
  * What share of re-reads each policy serves from the fast tier on a recorded trace (Mooncake's conversation trace: a
  * JSON object a line, with "timestamp" in ms and "hash_ids", the blocks a request reads or makes).
  *
- * test-daemon-trace [-v] [TRACE]; -v for more sizes of the fast tier. KTAP, skipped when there is no trace. Time goes in the
- * steps of the trace (3 s); what a step decides
- * is done at its end.
+ * test-daemon-trace [-v] [TRACE]; -v for more sizes of the fast tier. KTAP, skipped when there is no trace. Time goes
+ * in the steps of the trace (3 s); what a step decides is done at its end.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -200,8 +199,9 @@ int main(int argc, char **argv)
 			struct result r = run(&t, policy, percents[p]);
 			double share = (double)r.fast / (double)r.rereads;
 
-			printf("# %-6s fast tier %2.0f %%: %.3f of %zu re-reads, %zu moves, %.1f s\n", decide_policy_name(policy),
-			       percents[p], share, r.rereads, r.moves, (double)(clock() - begin) / CLOCKS_PER_SEC);
+			printf("# %-6s fast tier %2.0f %%: %.3f of %zu re-reads, %zu moves, %.1f s\n",
+			       decide_policy_name(policy), percents[p], share, r.rereads, r.moves,
+			       (double)(clock() - begin) / CLOCKS_PER_SEC);
 			if (percents[p] == 10)
 				at_10[policy] = share;
 		}
@@ -209,8 +209,14 @@ int main(int argc, char **argv)
 	free(t.time_ms);
 	free(t.block);
 
-#define check(nr, ok, name) do { bool ok_ = (ok); failed |= !ok_; printf("%sok %d %s\n", ok_ ? "" : "not ", nr, name); } while (0)
-	check(1, at_10[DECIDE_STATIC] > 0.27 && at_10[DECIDE_STATIC] < 0.33, "the simulation agrees with first touch's known .296");
+#define check(nr, ok, name)                                                                                            \
+	do {                                                                                                           \
+		bool ok_ = (ok);                                                                                       \
+		failed |= !ok_;                                                                                        \
+		printf("%sok %d %s\n", ok_ ? "" : "not ", nr, name);                                                   \
+	} while (0)
+	check(1, at_10[DECIDE_STATIC] > 0.27 && at_10[DECIDE_STATIC] < 0.33,
+	      "the simulation agrees with first touch's known .296");
 	check(2, at_10[DECIDE_LRU] >= 0.70, "lru serves .70 of the re-reads from a fast tier of 10 %");
 	check(3, at_10[DECIDE_HEAT] >= 0.72 && at_10[DECIDE_HEAT] >= at_10[DECIDE_LRU] - 0.005,
 	      "heat serves .72, and no less than lru");
