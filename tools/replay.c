@@ -353,7 +353,7 @@ int main(int argc, char **argv)
 	opts.unit_size = c.o.block_bytes;
 	ret = libkvoff_open(&kv, &opts);
 	if (ret) {
-		fprintf(stderr, "kvoff-replay: %s\n", libkvoff_strerror(ret));
+		fprintf(stderr, "%s\n", libkvoff_strerror(ret));
 		trace_free(&t);
 		return EXIT_FAILED;
 	}

@@ -198,7 +198,7 @@ static void test_no_module(void)
 {
 	put("t.jsonl", small);
 	run("env -u LIBKVOFF_FALLBACK $BIN/kvoff-replay --tenant no-such-tenant %s", scratch("t.jsonl"));
-	ktap_result(run_status == 1 && output_has("kvoff-replay: "), "without the module: a message and exit status 1");
+	ktap_result(run_status == 1 && output_has("kvoff: "), "without the module: a message and exit status 1");
 }
 
 int main(void)
