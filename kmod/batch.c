@@ -162,7 +162,8 @@ static void kvoff_link_work(struct work_struct *work)
 		long wait = kvoff_link_next(link, &item);
 
 		if (wait) {
-			wait_event_idle_timeout(link->wait, !READ_ONCE(link->budget_mbps) || kvoff_link_idle(link), wait);
+			wait_event_idle_timeout(link->wait,
+						!READ_ONCE(link->budget_mbps) || kvoff_link_idle(link), wait);
 			continue;
 		}
 		if (!item)

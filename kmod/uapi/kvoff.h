@@ -149,7 +149,8 @@ struct kvoff_region_create {
 };
 #define KVOFF_REGION_CREATE	_IOWR(KVOFF_IOC_TYPE, 0x01, struct kvoff_region_create)
 
-#define KVOFF_REGION_FRAMED	(1U << 0)	/* reserved: windows that never move, blocks by handle (EOPNOTSUPP today) */
+/* reserved: windows that never move, blocks by handle; EOPNOTSUPP today */
+#define KVOFF_REGION_FRAMED	(1U << 0)
 
 /* ------------------------------------------------------------------------------------------------
  * On a region descriptor
@@ -305,8 +306,8 @@ struct kvoff_ctl_lease {
  * @id:		out (ADD): the tier's number
  * @reserved:	zero
  *
- * Capacity is given to block sizes by KVOFF_CTL_POOL_SET; what is left over goes to the sizes that commits and moves ask
- * for, as they ask.
+ * Capacity is given to block sizes by KVOFF_CTL_POOL_SET; what is left over goes to the sizes that commits and moves
+ * ask for, as they ask.
  * Errors of ADD: EEXIST, a tier has this name, or this node; ENXIO, no such node, or it has no memory online;
  * EOPNOTSUPP, the node has memory in ZONE_MOVABLE only, which cannot back a tier (online it as kernel memory);
  * ENOSPC, the node's kernel-zone memory is smaller than @capacity; EUSERS, KVOFF_MAX_TIERS tiers exist.
@@ -482,8 +483,9 @@ struct kvoff_move_result {
  * @descs:	address of struct kvoff_move_desc[@nr], read once, when the command is issued
  * @results:	address of struct kvoff_move_result[@nr], written when the command ends
  *
- * Returns 0 (ioctl) or the number that moved (io_uring's res) whatever became of single blocks. A copy holds no lock that
- * readers or writers need. When the ioctl is interrupted, blocks not yet begun are reported as -ECANCELED.
+ * Returns 0 (ioctl) or the number that moved (io_uring's res) whatever became of single blocks. A copy holds no lock
+ * that readers or writers need (except with KVOFF_MOVE_STOP). When the ioctl is interrupted, blocks not yet begun are
+ * reported as -ECANCELED.
  * Errors: EPERM, this descriptor does not hold the lease.
  */
 struct kvoff_ctl_move {
