@@ -98,8 +98,9 @@ static u64 kvoff_commit_grow(unsigned int index, u64 need, bool convert)
 		struct kvoff_tier *tier = set->by_rank[i];
 		struct kvoff_pool *pool = &tier->pools[index];
 		/* the reserve takes its share of what is added, and at least one frame of a new pool */
-		u64 add = max_t(u64, need + div_u64(need * 2 * kvoff_reserve_percent, 100) + 2, KVOFF_GROW_BYTES / size);
+		u64 add = need + div_u64(need * 2 * kvoff_reserve_percent, 100) + 2;
 
+		add = max_t(u64, add, KVOFF_GROW_BYTES / size);
 		if (READ_ONCE(pool->short_of))
 			continue;
 		if (convert)
@@ -145,34 +146,50 @@ static int kvoff_commit_wait(unsigned int index, u64 nr)
 	return 0;
 }
 
-/* Frames that commits could still make the tiers take from their nodes, or from pools of other sizes. */
+/* Frames of pool size @k that may be given up: those nobody was promised, which need no reserve. */
+static u64 kvoff_commit_spare(struct kvoff_tier_set *set, unsigned int k)
+{
+	u64 spare = kvoff_commit_room(k);
+	unsigned int i;
+
+	for (i = 0; i < set->nr; i++) {
+		struct kvoff_pool *pool = &set->by_rank[i]->pools[k];
+
+		spare += kvoff_pool_reserve(pool, READ_ONCE(pool->filled));
+	}
+	return spare;
+}
+
+/*
+ * Frames that could be promised if the tiers took all they may from their nodes and from pools of other sizes. What
+ * the pools would then keep in reserve is not among them.
+ */
 static u64 kvoff_commit_growable(unsigned int index)
 {
+	u64 spare[KVOFF_NR_BLOCK_SIZES], frames = 0;
 	struct kvoff_tier_set *set;
-	u64 bytes = 0;
 	unsigned int i, k;
 
 	mutex_lock(&kvoff_tier_mutex);
 	set = rcu_dereference_protected(kvoff_tiers, lockdep_is_held(&kvoff_tier_mutex));
-	for (i = 0; i < set->nr; i++)
-		if (!READ_ONCE(set->by_rank[i]->pools[index].short_of))
-			bytes += kvoff_tier_unassigned(set->by_rank[i]);
-	for (k = 0; k < KVOFF_NR_BLOCK_SIZES; k++) {
-		u64 idle = 0, room = kvoff_commit_room(k);
+	for (k = 0; k < KVOFF_NR_BLOCK_SIZES; k++)
+		spare[k] = k == index ? 0 : kvoff_commit_spare(set, k);
+	for (i = 0; i < set->nr; i++) {
+		struct kvoff_tier *tier = set->by_rank[i];
+		u64 bytes = kvoff_tier_unassigned(tier);
 
-		if (k == index)
+		if (READ_ONCE(tier->pools[index].short_of))
 			continue;
-		for (i = 0; i < set->nr; i++) {
-			struct kvoff_pool *pool = &set->by_rank[i]->pools[k];
+		for (k = 0; k < KVOFF_NR_BLOCK_SIZES; k++) {
+			u64 idle = min_t(u64, kvoff_pool_idle(&tier->pools[k]), spare[k]);
 
-			idle += kvoff_pool_idle(pool);
-			/* what nobody was promised needs no reserve */
-			room += kvoff_pool_reserve(pool, READ_ONCE(pool->filled));
+			spare[k] -= idle;
+			bytes += idle * kvoff_size_of(k);
 		}
-		bytes += min(idle, room) * kvoff_size_of(k);
+		frames += kvoff_pool_gain(&tier->pools[index], div_u64(bytes, kvoff_size_of(index)));
 	}
 	mutex_unlock(&kvoff_tier_mutex);
-	return div_u64(bytes, kvoff_size_of(index));
+	return frames;
 }
 
 /**

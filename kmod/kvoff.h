@@ -139,6 +139,7 @@ void kvoff_pool_init(struct kvoff_pool *pool, struct kvoff_tier *tier, unsigned 
 int kvoff_pool_set_target(struct kvoff_pool *pool, unsigned long target);
 bool kvoff_pool_work(struct kvoff_pool *pool);
 bool kvoff_pool_empty(struct kvoff_pool *pool);
+unsigned long kvoff_pool_gain(struct kvoff_pool *pool, unsigned long more);
 unsigned long kvoff_pool_idle(struct kvoff_pool *pool);
 void kvoff_pool_yield(struct kvoff_pool *pool, unsigned long frames);
 void kvoff_pool_forget_orphans(struct kvoff_pool *pool);

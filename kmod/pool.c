@@ -47,6 +47,19 @@ static unsigned long kvoff_pool_backing(const struct kvoff_pool *pool, unsigned 
 	return frames - kvoff_pool_reserve(pool, frames);
 }
 
+/* Frames the pool would answer for beyond those of now if it had @more. */
+unsigned long kvoff_pool_gain(struct kvoff_pool *pool, unsigned long more)
+{
+	unsigned long has, gain;
+
+	spin_lock(&pool->lock);
+	has = min(pool->filled, pool->target);
+	has -= min(has, pool->nr_orphans);
+	gain = more - (kvoff_pool_reserve(pool, has + more) - kvoff_pool_reserve(pool, has));
+	spin_unlock(&pool->lock);
+	return gain;
+}
+
 static void kvoff_pool_account_locked(struct kvoff_pool *pool)
 {
 	lockdep_assert_held(&pool->lock);
