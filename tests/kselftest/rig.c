@@ -308,6 +308,8 @@ int mover_start(struct mover *m, const struct rig *rig, const struct region *r, 
 int mover_join(struct mover *m)
 {
 	pthread_join(m->thread, NULL);
+	if (m->hook)
+		hook_set(m->hook, 0);
 	return m->error;
 }
 
@@ -322,9 +324,10 @@ int mover_catch(struct mover *m, const struct rig *rig, const struct region *r, 
 		ret = mover_start(m, rig, r, 0, rig->far, 0);
 		if (ret)
 			return ret;
+		/* the flag comes before the hook: closing the door is for mover_join() */
+		m->hook = hook;
 		while (!atomic_load(&m->done) && !(KVOFF_LOC_FLAGS(location(r, 0)) & flag))
 			usleep(200);
-		hook_set(hook, 0);
 		if (!atomic_load(&m->done))
 			return 0;
 		ret = mover_join(m) ?: move_one(rig, r, 0, rig->near, 0);

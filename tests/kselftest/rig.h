@@ -115,6 +115,8 @@ int move_batch(int control, const struct kvoff_move_desc *descs, uint32_t nr, st
 /**
  * struct mover - a move in a thread of its own
  * @error:	the block's result, valid after mover_join()
+ * @done:	it has ended
+ * @hook:	the test hook that holds it up, NULL for none
  */
 struct mover {
 	const struct rig *rig;
@@ -124,14 +126,15 @@ struct mover {
 	uint16_t flags;
 	int error;
 	atomic_bool done;
+	const char *hook;
 	unsigned long thread;
 };
 
 int mover_start(struct mover *m, const struct rig *rig, const struct region *r, uint64_t block, uint32_t to, uint16_t flags);
 int mover_join(struct mover *m);
 /*
- * Start a move of a block in @rig->near to @rig->far and return while it has @flag set, by holding test hook @hook open for long
- * enough; hooks are off again when this returns, but for the wait that has begun. 0 or -errno.
+ * Start a move of block 0 from @rig->near to @rig->far and return while it has @flag set, by holding test hook @hook open for long
+ * enough; mover_join() turns the hook off. 0 or -errno.
  */
 int mover_catch(struct mover *m, const struct rig *rig, const struct region *r, const char *hook, uint32_t flag);
 
