@@ -81,7 +81,8 @@ unsigned int heat_see(struct heat *h, struct heat_rates *rates, const struct hea
 			saw |= HEAT_SAW_REREAD;
 		h->flags &= ~HEAT_PROMOTED;
 		h->flags |= HEAT_FRESH;
-		if (idle >= HEAT_EPISODE) {
+		/* a block in use all the time is used once in each such stretch, not once for ever */
+		if (idle >= HEAT_EPISODE || now / HEAT_EPISODE != h->used / HEAT_EPISODE) {
 			rates->uses[count][octave] += 1;
 			if (h->uses < UINT8_MAX)
 				h->uses++;

@@ -205,13 +205,28 @@ static void test_time(void)
 	check(at - h.used == 1u << 30, "and a block idle for years does not look new");
 }
 
+/* A prefix that every request shares is used all the time: it must not look like a block that was never used again. */
+static void test_busy(void)
+{
+	struct heat h = { 0 };
+	struct heat_rates rates = { 0 };
+	struct heat_look l = { .flags = HEAT_PRESENT };
+
+	for (unsigned int i = 0; i < 20 * 10; i++) {
+		l.touches++;
+		heat_see(&h, &rates, &l, 1000 + i * HEAT_SEC / 10, HEAT_SEC / 10);
+	}
+	check(h.uses >= 18 && h.uses <= 21, "ten uses a second for 20 s count once a second");
+}
+
 int main(void)
 {
-	tap_plan(10 + 3 + 7 + 1 + 2);
+	tap_plan(10 + 3 + 7 + 1 + 2 + 1);
 	test_uses();
 	test_reread();
 	test_refusals();
 	test_scribbles();
 	test_time();
+	test_busy();
 	return tap_end();
 }
