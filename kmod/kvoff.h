@@ -294,7 +294,7 @@ struct kvoff_block {
 
 #define KVOFF_B_LOCK	0	/* the block lock */
 #define KVOFF_B_WRITTEN	1	/* a write came since the block was armed; under the block lock */
-#define KVOFF_B_COPYING	2	/* a mover reads the frame; set and cleared under the block lock, waited for with wait_on_bit() */
+#define KVOFF_B_COPYING	2	/* a mover reads the frame; changed under the block lock, waited for by wait_on_bit() */
 #define KVOFF_B_SAMPLED	3	/* unmapped by the sampler, nobody came back yet; atomic */
 
 /**
@@ -473,7 +473,7 @@ void kvoff_sysfs_policy_changed(void);
 extern unsigned int kvoff_hook_mkwrite_ms, kvoff_hook_copy_ms, kvoff_hook_flip_ms;
 #define kvoff_hook(name)	do { if (READ_ONCE(kvoff_hook_##name##_ms)) msleep(kvoff_hook_##name##_ms); } while (0)
 #else
-#define kvoff_hook(name)	do { } while (0)
+#define kvoff_hook(name)	no_printk(#name)
 #endif
 
 #endif /* KVOFF_H */
