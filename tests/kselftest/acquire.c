@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Promise 4: an acquired block does not move, whoever of the attached processes holds it, for as long as one of them does. And of
- * promise 6: a process that dies holds nothing.
+ * Promise 4: an acquired block does not move, whoever of the attached processes holds it, for as long as one of them
+ * does. And of promise 6: a process that dies holds nothing.
  */
 #include <kselftest_harness.h>
 
@@ -105,7 +105,8 @@ TEST_F(acquire, borders_of_the_reference_array)
 
 		hold(big, blocks[i]);
 		for (k = 0; k < ARRAY_SIZE(blocks); k++)
-			EXPECT_EQ(k == i ? -EAGAIN : 0, move_one(&self->rig, big, blocks[k], to, 0)) TH_LOG("%u %u", i, k);
+			EXPECT_EQ(k == i ? -EAGAIN : 0, move_one(&self->rig, big, blocks[k], to, 0))
+				TH_LOG("%u %u", i, k);
 		let_go(big, blocks[i]);
 		EXPECT_EQ(0, move_one(&self->rig, big, blocks[i], to, 0));
 	}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Promise 10: nothing that a client passes can hurt. Every call on every kind of descriptor: unknown numbers, sizes, addresses, flags,
- * reserved fields and values out of range. What mappings may be asked for is in bad_mappings.c.
+ * Promise 10: nothing that a client passes can hurt. Every call on every kind of descriptor: unknown numbers, sizes,
+ * addresses, flags, reserved fields and values out of range. What mappings may be asked for is in bad_mappings.c.
  */
 #include <kselftest_harness.h>
 
@@ -194,7 +194,10 @@ TEST_F_TIMEOUT(bad_input, sizes, 60)
 		try_sizes(_metadata, self, &s[i]);
 }
 
-/* Nowhere, at the end of what is mapped, and where the answer cannot be written. Nothing is made that nobody can be told of. */
+/*
+ * Nowhere, at the end of what is mapped, and where the answer cannot be written. Nothing is made that nobody can
+ * be told of.
+ */
 static void try_addresses(struct __test_metadata *_metadata, FIXTURE_DATA(bad_input) *self, const struct sample *s)
 {
 	uint8_t *p = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -350,7 +353,8 @@ TEST_F(bad_input, reserved_and_flags)
 			t++;
 		memcpy(&old, t->arg.bytes + fields[k].offset, sizeof(old));
 		memcpy(t->arg.bytes + fields[k].offset, &fields[k].value, sizeof(old));
-		EXPECT_EQ(-EINVAL, try(self, t)) TH_LOG("%s, offset %zu, value %#x", t->name, fields[k].offset, fields[k].value);
+		EXPECT_EQ(-EINVAL, try(self, t))
+			TH_LOG("%s, offset %zu, value %#x", t->name, fields[k].offset, fields[k].value);
 		memcpy(t->arg.bytes + fields[k].offset, &old, sizeof(old));
 		EXPECT_EQ(t->want, try(self, t)) TH_LOG("%s", t->name);
 	}
@@ -374,7 +378,9 @@ static int create(const struct rig *rig, uint32_t bs, uint64_t length, uint64_t 
 
 TEST_F(bad_input, regions)
 {
-	static const uint32_t bad_sizes[] = { 0, 1, 4096, 32 * KIB, 96 * KIB, BS + 1, 4 * MIB, 0x80000000U, UINT32_MAX };
+	static const uint32_t bad_sizes[] = {
+		0, 1, 4096, 32 * KIB, 96 * KIB, BS + 1, 4 * MIB, 0x80000000U, UINT32_MAX,
+	};
 	const struct rig *rig = &self->rig;
 	unsigned int i;
 
@@ -406,7 +412,8 @@ TEST_F(bad_input, ranges)
 {
 	struct kvoff_region_settle settle = { .size = sizeof(settle) };
 	static const uint64_t bad[][2] = {
-		{ 8, 1 }, { 0, 9 }, { 7, 2 }, { 1, UINT64_MAX }, { UINT64_MAX, 1 }, { UINT64_MAX, UINT64_MAX }, { 0, UINT64_MAX },
+		{ 8, 1 }, { 0, 9 }, { 7, 2 }, { 1, UINT64_MAX }, { UINT64_MAX, 1 }, { UINT64_MAX, UINT64_MAX },
+		{ 0, UINT64_MAX },
 	};
 	unsigned int i;
 

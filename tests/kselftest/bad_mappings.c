@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Promise 10, for what is mapped and for descriptors as files: what may not be mapped, what a read-only descriptor may not do, what no
- * file call may do to a region, what a child does not inherit, and who may open what.
+ * Promise 10, for what is mapped and for descriptors as files: what may not be mapped, what a read-only descriptor
+ * may not do, what no file call may do to a region, what a child does not inherit, and who may open what.
  */
 #include <kselftest_harness.h>
 
@@ -73,7 +73,8 @@ TEST_F(bad_mappings, ranges)
 		uint64_t off;
 		uint64_t bytes;
 	} arrays[] = {
-		{ KVOFF_OFF_DATA, NR * BS }, { KVOFF_OFF_STATE, NR * 16 }, { KVOFF_OFF_HINT, NR * 8 }, { KVOFF_OFF_REFS, NR * 4 },
+		{ KVOFF_OFF_DATA, NR * BS }, { KVOFF_OFF_STATE, NR * 16 },
+		{ KVOFF_OFF_HINT, NR * 8 }, { KVOFF_OFF_REFS, NR * 4 },
 	};
 	unsigned int i;
 
@@ -84,8 +85,10 @@ TEST_F(bad_mappings, ranges)
 		EXPECT_EQ(0, map_error(self->r->fd, PAGE, PROT_READ, MAP_SHARED, off + bytes - PAGE)) TH_LOG("%u", i);
 		EXPECT_EQ(-EINVAL, map_error(self->r->fd, bytes + PAGE, PROT_READ, MAP_SHARED, off)) TH_LOG("%u", i);
 		EXPECT_EQ(-EINVAL, map_error(self->r->fd, PAGE, PROT_READ, MAP_SHARED, off + bytes)) TH_LOG("%u", i);
-		EXPECT_EQ(-EINVAL, map_error(self->r->fd, 2 * PAGE, PROT_READ, MAP_SHARED, off + bytes - PAGE)) TH_LOG("%u", i);
-		EXPECT_GT(0, map_error(self->r->fd, PAGE, PROT_READ, MAP_SHARED, off + (1ULL << 48) - PAGE)) TH_LOG("%u", i);
+		EXPECT_EQ(-EINVAL, map_error(self->r->fd, 2 * PAGE, PROT_READ, MAP_SHARED, off + bytes - PAGE))
+			TH_LOG("%u", i);
+		EXPECT_GT(0, map_error(self->r->fd, PAGE, PROT_READ, MAP_SHARED, off + (1ULL << 48) - PAGE))
+			TH_LOG("%u", i);
 		EXPECT_EQ(-EINVAL, map_error(self->r->fd, PAGE, PROT_READ, MAP_PRIVATE, off)) TH_LOG("%u", i);
 		EXPECT_EQ(-EINVAL, map_error(self->r->fd, PAGE, RW, MAP_PRIVATE, off)) TH_LOG("%u", i);
 		EXPECT_GT(0, map_error(self->r->fd, PAGE, PROT_READ | PROT_EXEC, MAP_SHARED, off)) TH_LOG("%u", i);
@@ -198,8 +201,9 @@ TEST_F(bad_mappings, later_changes)
 TEST_F(bad_mappings, advice)
 {
 	static const int advice[] = {
-		MADV_DONTNEED, MADV_REMOVE, MADV_FREE, MADV_HUGEPAGE, MADV_NOHUGEPAGE, MADV_MERGEABLE, MADV_COLD, MADV_PAGEOUT,
-		MADV_POPULATE_READ, MADV_POPULATE_WRITE, MADV_COLLAPSE, MADV_WILLNEED, MADV_DODUMP, MADV_WIPEONFORK, MADV_SEQUENTIAL,
+		MADV_DONTNEED, MADV_REMOVE, MADV_FREE, MADV_HUGEPAGE, MADV_NOHUGEPAGE, MADV_MERGEABLE, MADV_COLD,
+		MADV_PAGEOUT, MADV_POPULATE_READ, MADV_POPULATE_WRITE, MADV_COLLAPSE, MADV_WILLNEED, MADV_DODUMP,
+		MADV_WIPEONFORK, MADV_SEQUENTIAL,
 	};
 	unsigned int i;
 

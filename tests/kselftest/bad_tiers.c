@@ -30,10 +30,12 @@ FIXTURE_TEARDOWN(bad_tiers)
 	EXPECT_EQ(NULL, wrong) TH_LOG("%s", wrong);
 }
 
-static int tier_set(const struct rig *rig, const char *name, uint32_t flags, uint64_t capacity, uint32_t rank, uint32_t ns)
+static int tier_set(const struct rig *rig, const char *name, uint32_t flags, uint64_t capacity, uint32_t rank,
+		    uint32_t ns)
 {
 	struct kvoff_ctl_tier arg = {
-		.size = sizeof(arg), .flags = flags, .capacity = capacity, .rank = rank, .latency_ns = ns, .bandwidth_mbps = ns,
+		.size = sizeof(arg), .flags = flags, .capacity = capacity, .rank = rank, .latency_ns = ns,
+		.bandwidth_mbps = ns,
 	};
 
 	snprintf(arg.name, sizeof(arg.name), "%s", name);
@@ -89,7 +91,8 @@ TEST_F(bad_tiers, nodes)
 TEST_F(bad_tiers, names)
 {
 	static const char * const bad[] = {
-		"", ".", "..", ".cxl", "a/b", "../stats", "a b", "a\tb", "cxl!0", "\xff", "a\n", "01234567890123456789012345678901",
+		"", ".", "..", ".cxl", "a/b", "../stats", "a b", "a\tb", "cxl!0", "\xff", "a\n",
+		"01234567890123456789012345678901",
 	};
 	struct kvoff_ctl_tier arg = { .size = sizeof(arg), .node = self->rig.far_node, .capacity = 2 * MIB };
 	unsigned int i;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Moves as io_uring commands: every block gets its result, what was submitted is what counts, a batch on a throttled link can be
- * cancelled and does not hold up a dying submitter. And the link budgets themselves.
+ * Moves as io_uring commands: every block gets its result, what was submitted is what counts, a batch on a throttled
+ * link can be cancelled and does not hold up a dying submitter. And the link budgets themselves.
  */
 #include <kselftest_harness.h>
 
@@ -29,7 +29,8 @@ FIXTURE(batches)
 	struct kvoff_move_result results[NR];
 };
 
-static void set_descs(struct kvoff_move_desc *descs, const struct region *r, uint64_t first, unsigned int nr, uint32_t to)
+static void set_descs(struct kvoff_move_desc *descs, const struct region *r, uint64_t first, unsigned int nr,
+		      uint32_t to)
 {
 	unsigned int i;
 
@@ -86,7 +87,8 @@ static struct io_uring_sqe *blank_sqe(struct io_uring *ring)
 	return sqe;
 }
 
-static void submit(struct io_uring *ring, int control, const struct kvoff_ctl_move *arg, uint32_t op, uint64_t user_data)
+static void submit(struct io_uring *ring, int control, const struct kvoff_ctl_move *arg, uint32_t op,
+		   uint64_t user_data)
 {
 	struct io_uring_sqe *sqe = blank_sqe(ring);
 	uint64_t addr = (uintptr_t)arg;
@@ -115,10 +117,12 @@ static int complete(struct io_uring *ring, uint64_t *user_data, unsigned int ms)
 	return ret;
 }
 
-static struct kvoff_ctl_move command(const struct kvoff_move_desc *descs, struct kvoff_move_result *results, uint32_t nr)
+static struct kvoff_ctl_move command(const struct kvoff_move_desc *descs, struct kvoff_move_result *results,
+				     uint32_t nr)
 {
 	return (struct kvoff_ctl_move){
-		.size = sizeof(struct kvoff_ctl_move), .nr = nr, .descs = (uintptr_t)descs, .results = (uintptr_t)results,
+		.size = sizeof(struct kvoff_ctl_move), .nr = nr, .descs = (uintptr_t)descs,
+		.results = (uintptr_t)results,
 	};
 }
 
@@ -222,8 +226,9 @@ static bool wait_for_moves(uint64_t more_than)
 }
 
 /*
- * The kernels of today cancel a command when its ring or its submitter ends, and know nothing of it in IORING_OP_ASYNC_CANCEL. One
- * that does must get a batch that ends soon; one that does not, a batch that goes on undisturbed.
+ * The kernels of today cancel a command when its ring or its submitter ends, and know nothing of it in
+ * IORING_OP_ASYNC_CANCEL. One that does must get a batch that ends soon; one that does not, a batch that goes on
+ * undisturbed.
  */
 TEST_F_TIMEOUT(batches, async_cancel, 90)
 {

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Suites that run against the module in the emulated machine, with the kernel's own test harness. They are built in the Debian 13
-# root only, which has the harness and liburing; elsewhere they are skipped.
+# Suites that run against the module in the emulated machine, with the kernel's own test harness. They are built in
+# the Debian 13 root only, which has the harness and liburing; elsewhere they are skipped.
 kst-harness	:= $(wildcard /usr/include/kselftest/kselftest_harness.h)
-kst-suites	:= name-stays no-torn-bytes write-races refused-moves acquire commit gone bad-input bad-mappings bad-tiers batches \
-		   sampling sysfs tracepoints movable
+kst-suites	:= name-stays no-torn-bytes write-races refused-moves acquire commit gone bad-input \
+		   bad-mappings bad-tiers batches sampling sysfs tracepoints movable
 
 define kst-suite
-kst-$(1)-src	:= tests/kselftest/$(subst -,_,$(1)).c tests/kselftest/rig.c tests/kselftest/bytes.c tests/kselftest/pin.c
+kst-$(1)-src	:= tests/kselftest/$(subst -,_,$(1)).c $(addprefix tests/kselftest/,rig.c bytes.c pin.c)
 kst-$(1)-pkg	:= liburing $(if $(kst-harness),,kselftest)
 endef
 $(foreach s,$(kst-suites),$(eval $(call kst-suite,$(s))))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Promise 8: what was committed can be used, and a commit that cannot be met fails at the call. Also uncommit and discard, which
- * give back.
+ * Promise 8: what was committed can be used, and a commit that cannot be met fails at the call. Also uncommit and
+ * discard, which give back.
  */
 #include <kselftest_harness.h>
 
@@ -121,7 +121,10 @@ static void *keep_moving(void *arg)
 	return NULL;
 }
 
-/* As much as can be committed, in commits of one block, and all of it used, while moves want frames too. Three times over. */
+/*
+ * As much as can be committed, in commits of one block, and all of it used, while moves want frames too. Three
+ * times over.
+ */
 TEST_F_TIMEOUT(commit, all_of_it_can_be_used, 120)
 {
 	struct busy busy = { .rig = &self->rig, .r = &self->r };
@@ -293,7 +296,10 @@ TEST_F(commit, many_at_once)
 	EXPECT_EQ(-ENOMEM, region_commit(&self->r, BS, &out));
 }
 
-/* Blocks of another size want the same capacity: they get what is idle, but nothing that is promised or that the admin set. */
+/*
+ * Blocks of another size want the same capacity: they get what is idle, but nothing that is promised or that the
+ * admin set.
+ */
 TEST_F(commit, sizes_share_the_capacity)
 {
 	uint64_t most = 0, converted = stat_now("converted_bytes");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Promise 6: when a client dies, what it alone held is given back at once, but for frames that the kernel still has pinned: those
- * are counted, charged to the tier until the pin goes, and never used again before.
+ * Promise 6: when a client dies, what it alone held is given back at once, but for frames that the kernel still has
+ * pinned: those are counted, charged to the tier until the pin goes, and never used again before.
  */
 #include <kselftest_harness.h>
 
@@ -268,7 +268,10 @@ TEST_F_TIMEOUT(gone, page_in_a_pipe, 60)
 	client_end(&c);
 }
 
-/* A write that is on its way into memory that its owner has given up ends there, and not in what became of its frame. */
+/*
+ * A write that is on its way into memory that its owner has given up ends there, and not in what became of its
+ * frame.
+ */
 TEST_F_TIMEOUT(gone, write_pin, 60)
 {
 	struct region *r = rig_region(&self->rig, BS, NR);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A node whose memory is all in ZONE_MOVABLE can back no tier: a long-term pin of a frame there would never end. Run in a machine
- * whose CXL memory came online so.
+ * A node whose memory is all in ZONE_MOVABLE can back no tier: a long-term pin of a frame there would never end. Run
+ * in a machine whose CXL memory came online so.
  */
 #include <kselftest_harness.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Promise 1: a pointer means the same bytes while its block moves any number of times. And promise 5: memory is zero before
- * another region can see it.
+ * Promise 1: a pointer means the same bytes while its block moves any number of times. And promise 5: memory is zero
+ * before another region can see it.
  */
 #include <kselftest_harness.h>
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Promise 2: no read returns torn or stale bytes and no write is lost, with readers, writers, direct I/O and moves at once.
+ * Promise 2: no read returns torn or stale bytes and no write is lost, with readers, writers, direct I/O and moves
+ * at once.
  *
- * Every page has one writer, which says in plain memory which life of the page it begins and which it has finished. Each word of a
- * page tells the page and the life. So a reader knows the oldest and the newest life that it may see: an older one is a lost
- * write or a stale frame, a newer one or another page's is a wrong frame. A CPU writer writes words in ascending order and
- * readers read in descending order: what is read later may not be older.
+ * Every page has one writer, which says in plain memory which life of the page it begins and which it has finished.
+ * Each word of a page tells the page and the life. So a reader knows the oldest and the newest life that it may see:
+ * an older one is a lost write or a stale frame, a newer one or another page's is a wrong frame. A CPU writer writes
+ * words in ascending order and readers read in descending order: what is read later may not be older.
  */
 #include <kselftest_harness.h>
 
@@ -58,8 +59,15 @@ FIXTURE_VARIANT(no_torn_bytes)
 	useconds_t pause_us;
 };
 
-FIXTURE_VARIANT_ADD(no_torn_bytes, 64k) { .bs = 64 * KIB, .nr = 64, .moves = 20000, .interval_ms = "20", .pause_us = 500 };
-FIXTURE_VARIANT_ADD(no_torn_bytes, 2m) { .bs = 2 * MIB, .nr = 8, .moves = 500, .interval_ms = "50", .pause_us = 20000 };
+FIXTURE_VARIANT_ADD(no_torn_bytes, 64k)
+{
+	.bs = 64 * KIB, .nr = 64, .moves = 20000, .interval_ms = "20", .pause_us = 500,
+};
+
+FIXTURE_VARIANT_ADD(no_torn_bytes, 2m)
+{
+	.bs = 2 * MIB, .nr = 8, .moves = 500, .interval_ms = "50", .pause_us = 20000,
+};
 
 typedef FIXTURE_DATA(no_torn_bytes) scene;
 
@@ -322,9 +330,9 @@ TEST_F_TIMEOUT(no_torn_bytes, all_at_once, 240)
 	for (k = 0; k < 3; k++)
 		pthread_join(threads[k], NULL);
 
-	TH_LOG("%lu ms: %lu moves of %lu tried, %lu writes, %lu reads, %lu runs from disk, %lu to disk", now_ms() - begin,
-	       moved, tried, atomic_load(&self->writes), atomic_load(&self->reads), atomic_load(&self->disk_reads),
-	       atomic_load(&self->disk_writes));
+	TH_LOG("%lu ms: %lu moves of %lu tried, %lu writes, %lu reads, %lu runs from disk, %lu to disk",
+	       now_ms() - begin, moved, tried, atomic_load(&self->writes), atomic_load(&self->reads),
+	       atomic_load(&self->disk_reads), atomic_load(&self->disk_writes));
 	EXPECT_EQ(0, atomic_load(&self->wrong));
 	EXPECT_EQ(0, atomic_load(&self->failed));
 	EXPECT_LE(variant->moves, moved);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A pin on one page that lasts as long as the test wants: process_vm_writev() and process_vm_readv() pin the far side's page
- * and then copy; the near side lies in a page that userfaultfd withholds until pin_finish().
+ * A pin on one page that lasts as long as the test wants: process_vm_writev() and process_vm_readv() pin the far
+ * side's page and then copy; the near side lies in a page that userfaultfd withholds until pin_finish().
  */
 #ifndef PIN_H
 #define PIN_H

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Promise 3: a move that fails leaves the block where it was, is reported for that block, and is counted. And promise 4: what
- * the kernel has pinned does not move.
+ * Promise 3: a move that fails leaves the block where it was, is reported for that block, and is counted. And
+ * promise 4: what the kernel has pinned does not move.
  */
 #include <kselftest_harness.h>
 
@@ -47,8 +47,8 @@ FIXTURE_TEARDOWN(refused_moves)
 }
 
 /* The move fails with @error, once counted under @counter, and nothing has changed. */
-static void refuse(struct __test_metadata *_metadata, FIXTURE_DATA(refused_moves) *self, uint64_t block, uint16_t flags, int error,
-		   const char *counter)
+static void refuse(struct __test_metadata *_metadata, FIXTURE_DATA(refused_moves) *self, uint64_t block,
+		   uint16_t flags, int error, const char *counter)
 {
 	uint64_t loc = location(self->r, block), before = stat_now(counter), moves = stat_now("moves");
 

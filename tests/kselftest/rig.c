@@ -299,7 +299,8 @@ static void *mover_main(void *p)
 	return NULL;
 }
 
-int mover_start(struct mover *m, const struct rig *rig, const struct region *r, uint64_t block, uint32_t to, uint16_t flags)
+int mover_start(struct mover *m, const struct rig *rig, const struct region *r, uint64_t block, uint32_t to,
+		uint16_t flags)
 {
 	*m = (struct mover){ .rig = rig, .r = r, .block = block, .to = to, .flags = flags, .error = 1 };
 	return -pthread_create(&m->thread, NULL, mover_main, m);

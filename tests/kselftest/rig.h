@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What every suite stands on: two tiers, "dram" on node 0 and "cxl0" on the far node, regions in them, and the policy's lease.
- * Functions that return int give 0 or -errno unless they say otherwise, and never end the test by themselves.
+ * What every suite stands on: two tiers, "dram" on node 0 and "cxl0" on the far node, regions in them, and the
+ * policy's lease. Functions that return int give 0 or -errno unless they say otherwise, and never end the test by
+ * themselves.
  */
 #ifndef RIG_H
 #define RIG_H
@@ -103,7 +104,10 @@ static inline uint8_t *block_at(const struct region *r, uint64_t block)
 	return r->data + block * r->bs;
 }
 
-/* Move blocks first to first + nr - 1 by ioctl; how many moved or were there already, or -errno. @results may be NULL. */
+/*
+ * Move blocks first to first + nr - 1 by ioctl; how many moved or were there already, or -errno. @results may be
+ * NULL.
+ */
 int move_blocks(const struct rig *rig, const struct region *r, uint64_t first, uint32_t nr, uint32_t to, uint16_t flags,
 		struct kvoff_move_result *results);
 /* Move one block; its result's error. */
@@ -130,11 +134,12 @@ struct mover {
 	unsigned long thread;
 };
 
-int mover_start(struct mover *m, const struct rig *rig, const struct region *r, uint64_t block, uint32_t to, uint16_t flags);
+int mover_start(struct mover *m, const struct rig *rig, const struct region *r, uint64_t block, uint32_t to,
+		uint16_t flags);
 int mover_join(struct mover *m);
 /*
- * Start a move of block 0 from @rig->near to @rig->far and return while it has @flag set, by holding test hook @hook open for long
- * enough; mover_join() turns the hook off. 0 or -errno.
+ * Start a move of block 0 from @rig->near to @rig->far and return while it has @flag set, by holding test hook @hook
+ * open for long enough; mover_join() turns the hook off. 0 or -errno.
  */
 int mover_catch(struct mover *m, const struct rig *rig, const struct region *r, const char *hook, uint32_t flag);
 

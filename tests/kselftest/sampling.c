@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Sampling sees plain loads without any help: blocks in use come back after each sample, idle ones do not. And what may be tuned.
+ * Sampling sees plain loads without any help: blocks in use come back after each sample, idle ones do not. And what
+ * may be tuned.
  */
 #include <kselftest_harness.h>
 
@@ -170,7 +171,8 @@ TEST(tuning_refuses_nonsense)
 		const char *good[2];
 		const char *bad[6];
 	} tunings[] = {
-		{ "sample_interval_ms", 5000, { "10", "3600000" }, { "-1", "9", "3600001", "abc", "99999999999999999999", "5 6" } },
+		{ "sample_interval_ms", 5000, { "10", "3600000" },
+		  { "-1", "9", "3600001", "abc", "99999999999999999999", "5 6" } },
 		{ "sample_percent", 10, { "1", "100" }, { "-1", "0", "101", "abc", "4294967297", "5%" } },
 		{ "reserve_percent", 2, { "0", "50" }, { "-1", "51", "1000", "abc", "4294967298", "5%" } },
 	};

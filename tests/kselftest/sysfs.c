@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What kmod/sysfs-class-kvoff documents is what there is: each attribute exists, has the stated mode and a sane value, and none
- * exists that is not documented. The text itself is the list.
+ * What kmod/sysfs-class-kvoff documents is what there is: each attribute exists, has the stated mode and a sane
+ * value, and none exists that is not documented. The text itself is the list.
  */
 #include <kselftest_harness.h>
 
@@ -52,7 +52,10 @@ static void set_pattern(struct attr *a, const char *path)
 	a->pattern[n] = 0;
 }
 
-/* Words of a line that name attributes: "moves, moved_bytes		blocks and bytes moved". Stops at the first that does not. */
+/*
+ * Words of a line that name attributes: "moves, moved_bytes               blocks and bytes moved". Stops at the
+ * first that does not.
+ */
 static void add_names(struct attr *attrs, unsigned int *nr, const char *dir, mode_t mode, const char *line)
 {
 	for (;;) {
@@ -70,8 +73,8 @@ static void add_names(struct attr *attrs, unsigned int *nr, const char *dir, mod
 }
 
 /*
- * Blocks of "What:" lines and a description that begins with "(RO, 0444)". Two of them list names in the description: stats/<counter>,
- * a line of names each, and regions/<id>/, after a colon.
+ * Blocks of "What:" lines and a description that begins with "(RO, 0444)". Two of them list names in the
+ * description: stats/<counter>, a line of names each, and regions/<id>/, after a colon.
  */
 static unsigned int read_abi(struct attr *attrs)
 {
@@ -90,7 +93,7 @@ static unsigned int read_abi(struct attr *attrs)
 			at[strcspn(at, "\n")] = 0;
 			set_pattern(&attrs[nr++], at + strlen(CLASS "/"));
 			names = NONE;
-		} else if (!strncmp(line, "Description:", 12) && sscanf(strchr(line, '('), "(%*[A-Z], %o)", &mode) == 1) {
+		} else if (sscanf(line, "Description: (%*[A-Z], %o)", &mode) == 1) {
 			for (; first < nr; first++)
 				attrs[first].mode = mode;
 			if (!strcmp(attrs[nr - 1].pattern, "stats/*")) {

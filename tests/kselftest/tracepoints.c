@@ -104,18 +104,19 @@ TEST_F(tracepoints, moves)
 	desc.region = self->r->id;
 	ASSERT_EQ(0, move_batch(self->rig.control, &desc, 1, &result, NULL));
 	ASSERT_EQ(0, result.error);
-	snprintf(fields, sizeof(fields), "region=%u block=1 from=%u to=%u reason=77", self->r->id, self->rig.near, self->rig.far);
-	EXPECT_EQ(1, count_events("kvoff_move_start", fields));
-	snprintf(fields, sizeof(fields), "region=%u block=1 from=%u to=%u reason=77 error=0", self->r->id, self->rig.near,
+	snprintf(fields, sizeof(fields), "region=%u block=1 from=%u to=%u reason=77", self->r->id, self->rig.near,
 		 self->rig.far);
+	EXPECT_EQ(1, count_events("kvoff_move_start", fields));
+	snprintf(fields, sizeof(fields), "region=%u block=1 from=%u to=%u reason=77 error=0",
+		 self->r->id, self->rig.near, self->rig.far);
 	EXPECT_EQ(1, count_events("kvoff_move_end", fields));
 
 	/* a refusal ends with its error */
 	__atomic_add_fetch(&self->r->refs[3], 1, __ATOMIC_SEQ_CST);
 	ASSERT_EQ(-EAGAIN, move_one(&self->rig, self->r, 3, self->rig.far, 0));
 	__atomic_sub_fetch(&self->r->refs[3], 1, __ATOMIC_SEQ_CST);
-	snprintf(fields, sizeof(fields), "region=%u block=3 from=%u to=%u reason=0 error=%d", self->r->id, self->rig.near,
-		 self->rig.far, -EAGAIN);
+	snprintf(fields, sizeof(fields), "region=%u block=3 from=%u to=%u reason=0 error=%d",
+		 self->r->id, self->rig.near, self->rig.far, -EAGAIN);
 	EXPECT_EQ(1, count_events("kvoff_move_end", fields));
 	EXPECT_EQ(2, count_events("kvoff_move_start", ""));
 	EXPECT_EQ(2, count_events("kvoff_move_end", ""));

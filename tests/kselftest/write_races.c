@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Promise 2 at its narrowest places: a write fault in flight while the mover arms the block, a write pin held across the arming,
- * a write pin taken during the copy, an acquire during the flip. The module's test hooks hold the doors open; what a pin waits
- * for is a page that userfaultfd withholds, so that the pin lasts exactly as long as the test wants.
+ * Promise 2 at its narrowest places: a write fault in flight while the mover arms the block, a write pin held across
+ * the arming, a write pin taken during the copy, an acquire during the flip. The module's test hooks hold the doors
+ * open; what a pin waits for is a page that userfaultfd withholds, so that the pin lasts exactly as long as the test
+ * wants.
  */
 #include <kselftest_harness.h>
 
@@ -76,7 +77,10 @@ static void *store_42(void *arg)
 	return NULL;
 }
 
-/* The write's fault has passed page_mkwrite and maps its page while the mover is under way; a store must not end in the old frame. */
+/*
+ * The write's fault has passed page_mkwrite and maps its page while the mover is under way; a store must not end
+ * in the old frame.
+ */
 static void race_write_fault(struct __test_metadata *_metadata, FIXTURE_DATA(write_races) *self)
 {
 	uint64_t faults = stat_now("write_faults"), end = now_ms() + PATIENCE_MS;
@@ -146,8 +150,8 @@ TEST_F(write_races, reads_during_the_copy_do_not_cancel)
 }
 
 /*
- * The pin was there before the block was armed, so no fault will tell of the write that comes through it. A mover that arms in
- * spite of it copies, and finds the pin gone at the flip: the write is lost.
+ * The pin was there before the block was armed, so no fault will tell of the write that comes through it. A mover
+ * that arms in spite of it copies, and finds the pin gone at the flip: the write is lost.
  */
 TEST_F(write_races, write_pin_across_the_arming)
 {
@@ -170,7 +174,10 @@ TEST_F(write_races, write_pin_across_the_arming)
 	EXPECT_TRUE(is_whole(self->r, 9, 43));
 }
 
-/* The pin comes while the block is copied and writes after the move has ended: the block has to stay where the pin writes. */
+/*
+ * The pin comes while the block is copied and writes after the move has ended: the block has to stay where the pin
+ * writes.
+ */
 TEST_F(write_races, write_pin_during_the_copy)
 {
 	struct mover m;
@@ -189,7 +196,10 @@ TEST_F(write_races, write_pin_during_the_copy)
 	EXPECT_TRUE(is_whole(self->r, 9, 43));
 }
 
-/* A pin for reading that is older than the move, too: what it delivers later must not be the old frame's next owner's. */
+/*
+ * A pin for reading that is older than the move, too: what it delivers later must not be the old frame's next
+ * owner's.
+ */
 TEST_F(write_races, read_pin_during_the_copy)
 {
 	struct mover m;
@@ -205,7 +215,10 @@ TEST_F(write_races, read_pin_during_the_copy)
 	EXPECT_TRUE(is_whole(self->r, 9, 44));
 }
 
-/* A client that counts itself in when MOVING is set already steps back, settles, and then holds the block where it is now. */
+/*
+ * A client that counts itself in when MOVING is set already steps back, settles, and then holds the block where it
+ * is now.
+ */
 TEST_F(write_races, acquire_during_the_flip)
 {
 	struct kvoff_region_settle settle = { .size = sizeof(settle) };
@@ -230,7 +243,10 @@ TEST_F(write_races, acquire_during_the_flip)
 	EXPECT_EQ(0, count_wrong(self->r->data, self->r->bs, 1));
 }
 
-/* A client that counts itself in during the copy finds MOVING clear: the block is its, and the move ends without a flip. */
+/*
+ * A client that counts itself in during the copy finds MOVING clear: the block is its, and the move ends without a
+ * flip.
+ */
 TEST_F(write_races, acquire_during_the_copy)
 {
 	struct mover m;
