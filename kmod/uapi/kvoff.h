@@ -485,7 +485,8 @@ struct kvoff_move_result {
  *
  * Returns 0 (ioctl) or the number that moved (io_uring's res) whatever became of single blocks. A copy holds no lock
  * that readers or writers need (except with KVOFF_MOVE_STOP). When the ioctl is interrupted, blocks not yet begun are
- * reported as -ECANCELED.
+ * reported as -ECANCELED. The same is done with a command on io_uring when its ring is closed or its submitter dies;
+ * IORING_OP_ASYNC_CANCEL does not reach commands of this kind on the kernels that kvoff builds for.
  * Errors: EPERM, this descriptor does not hold the lease.
  */
 struct kvoff_ctl_move {
