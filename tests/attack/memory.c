@@ -353,7 +353,10 @@ static void op_remap_file(struct self *me)
 	expect(me, "remap_file_pages", ret, -EINVAL, -EACCES);
 	if (!ret && first + m->pages > pages)
 		wrong(me, "remap_file_pages: kind %d pages %lu + %lu of %lu went through", m->kind, first, m->pages, pages);
-	if (!ret)
+	/* it is an mmap() over the old mapping, which is gone even if that fails */
+	if (ret)
+		map_drop(me, m);
+	else
 		m->first = first;
 }
 
