@@ -74,7 +74,8 @@ struct kvoffd {
 	int64_t started;
 };
 
-/** clock_ms - CLOCK_MONOTONIC */
+/** clock_us, clock_ms - CLOCK_MONOTONIC */
+uint64_t clock_us(void);
 uint64_t clock_ms(void);
 /** heat_now - the same as heat.h counts it */
 uint32_t heat_now(void);

@@ -119,7 +119,8 @@ static void reload(struct kvoffd *d)
 {
 	struct conf *next = malloc(sizeof(*next)), old;
 
-	notify("RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_ms() * 1000);
+	/* in full: one that looks older than its signal is no answer to systemd, which waits on */
+	notify("RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_us());
 	if (!next || !load(next, d->conf_path, d->conf_given)) {
 		log_error("configuration not changed: the file has errors, the old one stays in force", "file=\"%s\"",
 			  d->conf_path);

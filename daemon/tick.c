@@ -14,12 +14,17 @@
 /* With nothing to look after, only the report keeps the daemon awake. */
 #define IDLE_MS		1000
 
-uint64_t clock_ms(void)
+uint64_t clock_us(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+uint64_t clock_ms(void)
+{
+	return clock_us() / 1000;
 }
 
 uint32_t heat_now(void)
