@@ -91,7 +91,7 @@ void rules_of(const struct conf *conf, uint64_t interval_ms, struct decide_rules
 
 /** report_write - write the status file (report.c) */
 void report_write(const struct kvoffd *d);
-/** report_remove - take it away at the end */
-void report_remove(const struct kvoffd *d);
+/** report_remove - take it away: at the end, or when the configuration names another */
+void report_remove(const struct conf *conf);
 
 #endif /* KVOFFD_KVOFFD_H */

@@ -135,8 +135,12 @@ static void reload(struct kvoffd *d)
 	}
 	if (old.io_uring != d->conf.io_uring)
 		log_warn("io_uring takes effect with the next start", "io_uring=%s", d->conf.io_uring ? "yes" : "no");
+	if (strcmp(old.status_file, d->conf.status_file))
+		report_remove(&old);
 	log_set_level((enum log_level)d->conf.log_level);
 	setup_tiers(d);
+	/* the old interval may be long */
+	tick_after(d, 1);
 	log_info("configuration read", "file=\"%s\" policy=%s", d->conf_path,
 		 decide_policy_name((enum decide_policy)d->conf.policy));
 out:
@@ -200,7 +204,10 @@ static int run(struct kvoffd *d)
 
 	tick(d);
 	while (!d->stopping && !err) {
-		err = turn(d, d->act.nr_order ? 0 : -1);
+		uint64_t since = clock_ms() - d->reported;
+
+		/* ticks may be a minute apart and more, the report and the watchdog may not */
+		err = turn(d, d->act.nr_order || since >= REPORT_MS ? 0 : (int)(REPORT_MS - since));
 		if (clock_ms() - d->reported >= REPORT_MS) {
 			d->reported = clock_ms();
 			report_write(d);
@@ -268,7 +275,7 @@ static int serve(struct kvoffd *d)
 	if (err)
 		log_error("the event loop failed", "error=\"%s\"", strerror(-err));
 	stop(d);
-	report_remove(d);
+	report_remove(&d->conf);
 	ret = err != 0;
 	log_info("stopped", "promoted=%llu demoted=%llu", (unsigned long long)d->act.counters.promoted,
 		 (unsigned long long)d->act.counters.demoted);

@@ -134,8 +134,8 @@ void report_write(const struct kvoffd *d)
 	complained = err != 0;
 }
 
-void report_remove(const struct kvoffd *d)
+void report_remove(const struct conf *conf)
 {
-	if (d->conf.status_file[0])
-		unlink(d->conf.status_file);
+	if (conf->status_file[0])
+		unlink(conf->status_file);
 }

@@ -31,11 +31,14 @@
 #define FAR_MIB		64u
 #define CONF		"/tmp/kvoffd-live.conf"
 #define STATUS		"/tmp/kvoffd-live.json"
+#define OTHER_STATUS	"/tmp/kvoffd-live-other.json"
 #define LOG		"/tmp/kvoffd-live.log"
 #define SOCKET		"/tmp/kvoffd-live.sock"
 
 static char kvoffd[PATH_MAX];
 static int number, failed, far_node = -1, notify_fd = -1, region_fd = -1;
+static unsigned int interval_ms = 50;
+static const char *status_file = STATUS;
 static uint8_t *data;
 static struct kvoff_state *state;
 static struct kvoff_hint *hint;
@@ -104,10 +107,10 @@ static void write_conf(const char *extra)
 		exit(1);
 	}
 	fprintf(f,
-		"[daemon]\ninterval_ms = 50\nstatus_file = " STATUS "\nlog_level = debug\n%s\n"
+		"[daemon]\ninterval_ms = %u\nstatus_file = %s\nlog_level = debug\n%s\n"
 		"[discover]\ntiers = no\n[policy]\nresidence_ms = 200\n"
 		"[tier near]\nnode = 0\ncapacity = %uM\n[tier far]\nnode = %d\ncapacity = %uM\n[links]\nbudget = 0\n",
-		extra, FAST_MIB, far_node, FAR_MIB);
+		interval_ms, status_file, extra, FAST_MIB, far_node, FAR_MIB);
 	fclose(f);
 }
 
@@ -328,8 +331,22 @@ static void test_lease(void)
 	      "a second kvoffd ends and says who has the lease");
 }
 
+static unsigned long ticks(void)
+{
+	unsigned long n = 0;
+	char line[256];
+	FILE *f = fopen(STATUS, "r");
+
+	while (f && fgets(line, sizeof(line), f) && sscanf(line, " \"count\": %lu", &n) != 1)
+		;
+	if (f)
+		fclose(f);
+	return n;
+}
+
 static void test_reload(pid_t pid)
 {
+	unsigned long before;
 	FILE *f;
 
 	write_conf("");
@@ -343,6 +360,23 @@ static void test_reload(pid_t pid)
 	check(reload(pid), "a reload is answered with a time that systemd takes for an answer");
 	nap(2500);
 	check(file_has(STATUS, "\"policy\": \"lru\""), "a good one is taken");
+	interval_ms = 60000;
+	status_file = OTHER_STATUS;
+	write_conf("");
+	reload(pid);
+	nap(1500);
+	check(access(STATUS, F_OK) && !access(OTHER_STATUS, F_OK), "the status file moves to its new place");
+	unlink(OTHER_STATUS);
+	nap(2500);
+	check(!access(OTHER_STATUS, F_OK), "with a minute between ticks it is written each second all the same");
+	interval_ms = 50;
+	status_file = STATUS;
+	write_conf("");
+	reload(pid);
+	nap(1500);
+	before = ticks();
+	nap(2500);
+	check(ticks() > before + 3, "a shorter interval begins at once");
 }
 
 static void test_restart(pid_t pid)
@@ -408,7 +442,7 @@ int main(void)
 		perror(SOCKET);
 		return 1;
 	}
-	printf("1..22\n");
+	printf("1..25\n");
 	write_conf("");
 	pid = start();
 	check(pid > 0, "kvoffd makes the tiers and says that it is ready");
