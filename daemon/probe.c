@@ -91,11 +91,12 @@ static uint32_t stream(const char *mem, size_t bytes)
 
 int node_probe(int number, uint32_t *latency_ns, uint32_t *bandwidth_mbps)
 {
+	long long free_bytes = 0;
 	cpu_set_t before;
 	char *mem;
 
-	/* a node that is nearly full is not pushed over the edge for a figure */
-	if (numa_node_size64(number, NULL) < 4ll * PROBE_BYTES)
+	/* a node that is nearly full, with a tier say, is not pushed over the edge for a figure: the kernel would kill us */
+	if (numa_node_size64(number, &free_bytes) < 0 || free_bytes < 4ll * PROBE_BYTES)
 		return -ENOMEM;
 	if (sched_getaffinity(0, sizeof(before), &before))
 		return -errno;
