@@ -190,7 +190,8 @@ void tick(struct kvoffd *d)
 
 	for (size_t i = 0; i < d->regions.nr; i++)
 		sizes |= 1u << d->regions.region[i]->size_class;
-	tiers_refresh(&d->tiers, sizes);
+	if (tiers_refresh(&d->tiers, sizes))
+		tiers_set_links(&d->tiers, d->control, &d->conf);
 	for (unsigned int t = 0; t < KVOFF_MAX_TIERS; t++)
 		speed[t] = d->tiers.tier[t].bandwidth_mbps;
 	act_tick(&d->act, (const uint32_t (*)[KVOFF_MAX_TIERS])d->tiers.budget_mbps, speed, d->interval_ms);

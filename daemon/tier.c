@@ -56,20 +56,37 @@ unsigned int tiers_read(struct tiers *tiers)
 	return tiers->nr;
 }
 
-void tiers_refresh(struct tiers *tiers, unsigned int sizes)
+/* What came, went or changed since @before; true if links are not what they were. */
+static bool compare(const struct tiers *tiers, const struct tiers *before)
 {
+	bool changed = false;
+
+	for (unsigned int t = 0; t < KVOFF_MAX_TIERS; t++) {
+		const struct tier *tier = &tiers->tier[t], *old = &before->tier[t];
+		bool same = tier->present && old->present && !strcmp(tier->name, old->name) && tier->node == old->node;
+
+		if (old->present && !same)
+			log_info("tier was removed", "tier=%s", old->name);
+		if (tier->present && !same)
+			log_info("tier was added by somebody else", "tier=%s id=%u node=%d rank=%u capacity=%lluM", tier->name,
+				 t, tier->node, tier->rank, (unsigned long long)tier->capacity >> 20);
+		changed |= tier->present && (!same || tier->bandwidth_mbps != old->bandwidth_mbps);
+	}
+	return changed;
+}
+
+bool tiers_refresh(struct tiers *tiers, unsigned int sizes)
+{
+	struct tiers before = *tiers;
+
+	tiers_read(tiers);
 	attr_number(&tiers->reserve_percent, TIER_SYSFS "/tuning/reserve_percent");
 	for (unsigned int t = 0; t < KVOFF_MAX_TIERS; t++) {
 		struct tier *tier = &tiers->tier[t];
 
 		if (!tier->present)
 			continue;
-		if (attr_number(&tier->used, TIERS "/%s/used_bytes", tier->name) == -ENOENT) {
-			log_info("tier was removed", "tier=%s", tier->name);
-			tier->present = false;
-			tiers->nr--;
-			continue;
-		}
+		attr_number(&tier->used, TIERS "/%s/used_bytes", tier->name);
 		attr_number(&tier->free, TIERS "/%s/free_bytes", tier->name);
 		for (unsigned int c = 0; c < KVOFF_NR_BLOCK_SIZES; c++) {
 			struct tier_pool *pool = &tier->pools[c];
@@ -82,6 +99,7 @@ void tiers_refresh(struct tiers *tiers, unsigned int sizes)
 			attr_number(&pool->used, TIERS "/%s/pools/%ukB/used_bytes", tier->name, kib);
 		}
 	}
+	return compare(tiers, &before);
 }
 
 static const char *add_hint(int err)
@@ -225,7 +243,7 @@ static uint32_t budget_of(const struct conf *conf, const struct tier *from, cons
 	return mbps || !budget->value || !slower ? (uint32_t)mbps : 1;
 }
 
-static void set_links(struct tiers *tiers, int control, const struct conf *conf)
+void tiers_set_links(struct tiers *tiers, int control, const struct conf *conf)
 {
 	for (unsigned int a = 0; a < KVOFF_MAX_TIERS; a++) {
 		for (unsigned int b = 0; b < KVOFF_MAX_TIERS; b++) {
@@ -288,6 +306,6 @@ unsigned int tiers_setup(struct tiers *tiers, int control, const struct conf *co
 		tier->switches = want[i].node.switches;
 		strcpy(tier->path, want[i].node.path);
 	}
-	set_links(tiers, control, conf);
+	tiers_set_links(tiers, control, conf);
 	return tiers->nr;
 }

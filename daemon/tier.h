@@ -117,7 +117,16 @@ unsigned int tiers_setup(struct tiers *tiers, int control, const struct conf *co
 /** tiers_read - read the kernel's tiers from sysfs; costs and kinds of known ones stay. Returns how many */
 unsigned int tiers_read(struct tiers *tiers);
 
-/** tiers_refresh - read the figures that change; @sizes: bit mask of the size classes whose pools matter */
-void tiers_refresh(struct tiers *tiers, unsigned int sizes);
+/** tiers_set_links - give each link the budget that the configuration wants */
+void tiers_set_links(struct tiers *tiers, int control, const struct conf *conf);
+
+/**
+ * tiers_refresh - read what changes, be it that kvoffctl did it
+ * @tiers:	the tiers
+ * @sizes:	bit mask of the size classes whose pools matter
+ *
+ * Returns whether there are links that want tiers_set_links().
+ */
+bool tiers_refresh(struct tiers *tiers, unsigned int sizes);
 
 #endif /* KVOFFD_TIER_H */

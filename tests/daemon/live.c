@@ -38,7 +38,7 @@
 static char kvoffd[PATH_MAX];
 static int number, failed, far_node = -1, notify_fd = -1, region_fd = -1;
 static unsigned int interval_ms = 50;
-static const char *status_file = STATUS;
+static const char *status_file = STATUS, *far_use = "yes";
 static uint8_t *data;
 static struct kvoff_state *state;
 static struct kvoff_hint *hint;
@@ -109,8 +109,8 @@ static void write_conf(const char *extra)
 	fprintf(f,
 		"[daemon]\ninterval_ms = %u\nstatus_file = %s\nlog_level = debug\n%s\n"
 		"[discover]\ntiers = no\n[policy]\nresidence_ms = 200\n"
-		"[tier near]\nnode = 0\ncapacity = %uM\n[tier far]\nnode = %d\ncapacity = %uM\n[links]\nbudget = 0\n",
-		interval_ms, status_file, extra, FAST_MIB, far_node, FAR_MIB);
+		"[tier near]\nnode = 0\ncapacity = %uM\n[tier far]\nuse = %s\nnode = %d\ncapacity = %uM\n[links]\nbudget = 0\n",
+		interval_ms, status_file, extra, FAST_MIB, far_use, far_node, FAR_MIB);
 	fclose(f);
 }
 
@@ -421,6 +421,37 @@ static void remove_tiers(void)
 	check(ok, "nothing of it is left in the tiers");
 }
 
+/* An administrator adds a tier while kvoffd runs, and takes it away. */
+static void test_tiers(void)
+{
+	int control = open("/dev/kvoff/control", O_RDWR | O_CLOEXEC);
+	struct kvoff_ctl_tier arg = {
+		.size = sizeof(arg), .name = "extra", .node = far_node, .rank = 3, .capacity = FAR_MIB << 20 };
+	pid_t pid;
+
+	far_use = "no";
+	write_conf("");
+	pid = start();
+	nap(1500);
+	check(pid > 0 && !ioctl(control, KVOFF_CTL_TIER_ADD, &arg) && !file_has(STATUS, "extra"),
+	      "a tier is added beside a kvoffd that does not know it");
+	nap(2500);
+	check(file_has(STATUS, "\"name\": \"extra\"") && file_has(STATUS, "\"to\": \"extra\""),
+	      "kvoffd finds it, and its links");
+	arg.rank = 5;
+	arg.flags = KVOFF_TIER_RANK;
+	check(!ioctl(control, KVOFF_CTL_TIER_SET, &arg), "its rank is changed");
+	nap(2500);
+	check(file_has(STATUS, "\"rank\": 5"), "kvoffd sees that");
+	arg.flags = 0;
+	check(!ioctl(control, KVOFF_CTL_TIER_REMOVE, &arg), "it is removed");
+	nap(2500);
+	check(!file_has(STATUS, "extra") && finish(pid, SIGTERM) == 0, "kvoffd forgets it");
+	strcpy(arg.name, "near");
+	ioctl(control, KVOFF_CTL_TIER_REMOVE, &arg);
+	close(control);
+}
+
 int main(void)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = SOCKET };
@@ -442,7 +473,7 @@ int main(void)
 		perror(SOCKET);
 		return 1;
 	}
-	printf("1..25\n");
+	printf("1..31\n");
 	write_conf("");
 	pid = start();
 	check(pid > 0, "kvoffd makes the tiers and says that it is ready");
@@ -465,6 +496,7 @@ int main(void)
 	close(region_fd);
 	nap(1000);
 	remove_tiers();
+	test_tiers();
 	unlink(CONF);
 	unlink(LOG);
 	unlink(SOCKET);
