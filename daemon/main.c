@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -94,6 +95,17 @@ static int open_signals(void)
 	if (sigprocmask(SIG_BLOCK, &set, NULL))
 		return -1;
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* Each region takes a descriptor, and clients make as many as they like. */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 static int resize_moves(struct kvoffd *d)
@@ -244,6 +256,7 @@ static int serve(struct kvoffd *d)
 	d->sync = true;
 	d->control = d->signals = d->timer = -1;
 	log_set_level((enum log_level)d->conf.log_level);
+	raise_file_limit();
 	d->signals = open_signals();
 	d->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	d->work = decide_work_new();

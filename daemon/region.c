@@ -68,12 +68,12 @@ static struct region *region_open(int control, uint32_t id, uint32_t now)
 	region->unit = 1;
 	if (info.unit_size > info.block_size && info.unit_size <= (uint64_t)info.block_size << 16)
 		region->unit = (uint32_t)((info.unit_size + info.block_size - 1) / info.block_size);
-	memcpy(region->label, info.label, sizeof(region->label) - 1);
 	region->seen = now;
 	region->rates.aged = now;
 	region->ranked = now - RANK_EVERY;
-	log_info("region found", "region=%u block_size=%uK unit_blocks=%u length=%lluM pid=%d", id,
-		 info.block_size >> 10, region->unit, (unsigned long long)info.length >> 20, info.pid);
+	log_info("region found", "region=%u label=\"%.*s\" block_size=%uK unit_blocks=%u length=%lluM pid=%d", id,
+		 (int)sizeof(info.label), info.label, info.block_size >> 10, region->unit,
+		 (unsigned long long)info.length >> 20, info.pid);
 	return region;
 }
 
@@ -122,15 +122,16 @@ int regions_sync(struct regions *regions, int control, uint32_t now)
 			break;
 		}
 		for (uint32_t i = 0; i < arg.nr && i < LIST_MAX; i++) {
-			struct region *region = regions_find(regions, ids[i]);
+			struct region *known = regions_find(regions, ids[i]);
+			struct region *region = known ? known : region_open(control, ids[i], now);
 
 			after = ids[i];
-			if (!region)
-				region = region_open(control, ids[i], now);
-			if (region && append(&next, region)) {
-				err = -ENOMEM;
-				break;
-			}
+			if (!region || !append(&next, region))
+				continue;
+			if (!known)
+				region_free(region);
+			err = -ENOMEM;
+			break;
 		}
 	} while (!err && arg.nr >= LIST_MAX);
 

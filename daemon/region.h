@@ -18,7 +18,6 @@
  * struct region - one region
  * @id:		the kernel's number
  * @view:	descriptor of its arrays
- * @label:	its name for people; a client's words
  * @block_size:	bytes
  * @size_class:	log2(block_size / KVOFF_BLOCK_SIZE_MIN)
  * @unit:	blocks of a unit
@@ -37,7 +36,6 @@
 struct region {
 	uint32_t id;
 	int view;
-	char label[KVOFF_NAME_LEN];
 	uint32_t block_size;
 	uint32_t size_class;
 	uint32_t unit;

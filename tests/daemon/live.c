@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -29,6 +30,7 @@
 #define NR_HOT		64u
 #define FAST_MIB	16u
 #define FAR_MIB		64u
+#define FEW_FILES	32u
 #define CONF		"/tmp/kvoffd-live.conf"
 #define STATUS		"/tmp/kvoffd-live.json"
 #define OTHER_STATUS	"/tmp/kvoffd-live-other.json"
@@ -117,11 +119,17 @@ static void write_conf(const char *extra)
 static pid_t spawn(void)
 {
 	pid_t pid = fork();
+	struct rlimit limit;
 	int fd;
 
 	if (pid)
 		return pid;
 	setenv("NOTIFY_SOCKET", SOCKET, 1);
+	/* not enough for the regions of test_many_regions() */
+	if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_max > FEW_FILES) {
+		limit.rlim_cur = FEW_FILES;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
 	fd = open(LOG, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	dup2(fd, 1);
 	dup2(fd, 2);
@@ -421,6 +429,24 @@ static void remove_tiers(void)
 	check(ok, "nothing of it is left in the tiers");
 }
 
+static void test_many_regions(void)
+{
+	struct kvoff_region_create arg = { .size = sizeof(arg), .block_size = BLOCK, .length = BLOCK };
+	int client = open("/dev/kvoff/default", O_RDWR | O_CLOEXEC), fds[2 * FEW_FILES];
+
+	for (unsigned int i = 0; i < 2 * FEW_FILES; i++) {
+		fds[i] = ioctl(client, KVOFF_REGION_CREATE, &arg);
+		arg.reserved = 0;
+		arg.id = 0;
+	}
+	nap(2500);
+	check(fds[2 * FEW_FILES - 1] >= 0 && file_has(STATUS, "\"regions\": 65"),
+	      "many regions keep kvoffd from none of them");
+	for (unsigned int i = 0; i < 2 * FEW_FILES; i++)
+		close(fds[i]);
+	close(client);
+}
+
 /* An administrator adds a tier while kvoffd runs, and takes it away. */
 static void test_tiers(void)
 {
@@ -473,7 +499,7 @@ int main(void)
 		perror(SOCKET);
 		return 1;
 	}
-	printf("1..31\n");
+	printf("1..32\n");
 	write_conf("");
 	pid = start();
 	check(pid > 0, "kvoffd makes the tiers and says that it is ready");
@@ -481,6 +507,7 @@ int main(void)
 		return 1;
 	test_moves(pid);
 	test_reload(pid);
+	test_many_regions();
 	/* its log is that of the second one from here on */
 	if (failed)
 		note_file(LOG);
