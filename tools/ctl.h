@@ -47,8 +47,8 @@ int regions_read(struct kvoff_region_info **out, unsigned int *nr);
  * struct daemon - what is known of the policy daemon
  * @pid:	holder of the policy lease, 0 if nobody has it
  * @comm:	its name, empty if unknown
- * @report:	what it last wrote to /run/kvoff/kvoffd.json, NULL if nothing that can be read; informative, trusted by
- *		nobody
+ * @report:	what it (or, while @pid is 0, the last one) wrote to /run/kvoff/kvoffd.json, NULL if nothing that can be
+ *		read; informative, trusted by nobody
  * @age:	seconds since it was written
  */
 struct daemon {

@@ -42,6 +42,11 @@ void daemon_read(struct daemon *d)
 	if (d->pid)
 		sys_read(d->comm, sizeof(d->comm), "/proc/%d/comm", d->pid);
 	read_report(d);
+	/* one that another kvoffd left says nothing of this one */
+	if (d->pid && json_member_number(d->report, "pid", d->pid) != d->pid) {
+		json_free(d->report);
+		d->report = NULL;
+	}
 }
 
 void daemon_free(struct daemon *d)

@@ -366,6 +366,10 @@ static void test_daemon(void)
 	healthy();
 	set_age("/run/kvoff/kvoffd.json", 60);
 	finds("daemon-stuck", "warning", "has not reported for 6", "systemctl restart kvoffd", NULL);
+	set("/run/kvoff/kvoffd.json", "{\"pid\": 76, \"policy\": \"static\"}");
+	set_age("/run/kvoff/kvoffd.json", 60);
+	run("KVOFF_SYSROOT=%s $BIN/kvoffctl doctor", scratch("m"));
+	ktap_result(!run_status && output_has("kvoff is at work"), "what an earlier kvoffd left says nothing of this one");
 	set("/run/kvoff/kvoffd.json", "{\"policy\": \"static\"}");
 	finds("policy-static", "note", "static", "", NULL);
 	set("/run/kvoff/kvoffd.json", "{\"policy\": 5, \"tiers\": [1, {\"name\": []}, {}");
@@ -466,7 +470,7 @@ static void test_usage(void)
 
 int main(void)
 {
-	ktap_begin(51);
+	ktap_begin(52);
 	test_healthy();
 	test_module();
 	test_cxl();
