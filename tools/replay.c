@@ -283,7 +283,9 @@ static int replay(const struct command_line *c, const struct trace *t, struct li
 	const struct replay_options *o = &c->o;
 	static struct replay_results r;		/* too large for a stack */
 	FILE *samples = NULL, *json = NULL;
-	struct sigaction act = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND };
+	/* a second Ctrl-C kills; timeout(1) sends its signal twice */
+	struct sigaction once = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND };
+	struct sigaction act = { .sa_handler = on_signal };
 	struct placement place;
 	struct tiers tiers;
 	struct wait_model model;
@@ -311,7 +313,7 @@ static int replay(const struct command_line *c, const struct trace *t, struct li
 	err = placement_watch(&place, &tiers, o->sample_ms, samples);
 	if (err)
 		goto err_placement;
-	sigaction(SIGINT, &act, NULL);
+	sigaction(SIGINT, &once, NULL);
 	sigaction(SIGTERM, &act, NULL);
 	err = serve(o, t, kv, &place, &model, &r);
 	if (json != stdout)

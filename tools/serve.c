@@ -73,6 +73,9 @@ static void sleep_until(const struct server *s, double due)
 	double ahead;
 
 	while (!stopping && (ahead = due - seconds_since(&s->begun)) > 0) {
+		/* a signal wakes one thread only, and perhaps just before it sleeps */
+		if (ahead > 0.1)
+			ahead = 0.1;
 		t.tv_sec = ahead;
 		t.tv_nsec = (ahead - t.tv_sec) * 1e9;
 		nanosleep(&t, NULL);
@@ -389,6 +392,8 @@ static void run(struct server *s, int *err)
 	}
 	for (n = 0; !*err && !stopping && n < s->trace->nr_requests; n++) {
 		sleep_until(s, arrival(s, n));
+		if (stopping)
+			break;
 		*err = queue_request(s, n);
 		say_progress(s, &next);
 	}

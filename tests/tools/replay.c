@@ -137,6 +137,18 @@ static void test_many(void)
 	ktap_result(!run_status && json_member_number(report, "seconds", 0) >= 0.74, "lets requests wait in the queue");
 }
 
+static void test_signal(void)
+{
+	put("t.jsonl", REQUEST(0, "1") REQUEST(10, "2") REQUEST(60000, "3"));
+	json_free(report);
+	report = NULL;
+	run("LIBKVOFF_FALLBACK=1 timeout --preserve-status -k 10 2 "
+	    "$BIN/kvoff-replay --speed 1 --lead 40 --threads 2 --json - %s", scratch("t.jsonl"));
+	report = json_parse(run_output, strlen(run_output));
+	ktap_result(!run_status && is("requests", 2) && json_member_number(report, "seconds", 99) < 8,
+		    "ends soon after SIGTERM, with a report, although requests wait in the queue");
+}
+
 static void test_output(void)
 {
 	put("t.jsonl", small);
@@ -203,11 +215,12 @@ static void test_no_module(void)
 
 int main(void)
 {
-	ktap_begin(21);
+	ktap_begin(22);
 	test_counts();
 	test_bound();
 	test_wrong();
 	test_many();
+	test_signal();
 	test_output();
 	test_bad_input();
 	test_no_module();
