@@ -2,8 +2,8 @@
 /*
  * kvoffd --discover: what was found, for people and for programs.
  */
-#include "json.h"
 #include "node.h"
+#include "tools/json.h"
 
 static const char *problem(const struct node *node)
 {
@@ -22,36 +22,36 @@ static void print_json(const struct nodes *nodes, FILE *out)
 {
 	struct json j = { .out = out };
 
-	json_open(&j, NULL, '{');
-	json_open(&j, "nodes", '[');
+	json_object(&j, NULL);
+	json_array(&j, "nodes");
 	for (size_t i = 0; i < nodes->nr; i++) {
 		const struct node *n = &nodes->node[i];
 
-		json_open(&j, NULL, '{');
-		json_text(&j, "tier", n->name);
-		json_signed(&j, "node", n->node);
-		json_text(&j, "kind", node_kind_name(n->kind));
-		json_number(&j, "online_bytes", n->online);
-		json_number(&j, "kernel_bytes", n->kernel);
-		json_number(&j, "free_bytes", n->free);
-		json_number(&j, "latency_ns", n->latency_ns);
-		json_text(&j, "latency_source", node_source_name(n->latency_source));
-		json_number(&j, "bandwidth_mbps", n->bandwidth_mbps);
-		json_text(&j, "bandwidth_source", node_source_name(n->bandwidth_source));
+		json_object(&j, NULL);
+		json_string(&j, "tier", n->name);
+		json_i64(&j, "node", n->node);
+		json_string(&j, "kind", node_kind_name(n->kind));
+		json_u64(&j, "online_bytes", n->online);
+		json_u64(&j, "kernel_bytes", n->kernel);
+		json_u64(&j, "free_bytes", n->free);
+		json_u64(&j, "latency_ns", n->latency_ns);
+		json_string(&j, "latency_source", node_source_name(n->latency_source));
+		json_u64(&j, "bandwidth_mbps", n->bandwidth_mbps);
+		json_string(&j, "bandwidth_source", node_source_name(n->bandwidth_source));
 		if (n->kind == NODE_CXL) {
-			json_text(&j, "regions", n->regions);
-			json_text(&j, "memdevs", n->memdevs);
-			json_text(&j, "daxdevs", n->daxdevs);
-			json_number(&j, "ways", n->ways);
-			json_number(&j, "switches", n->switches);
-			json_text(&j, "path", n->path);
+			json_string(&j, "regions", n->regions);
+			json_string(&j, "memdevs", n->memdevs);
+			json_string(&j, "daxdevs", n->daxdevs);
+			json_u64(&j, "ways", n->ways);
+			json_u64(&j, "switches", n->switches);
+			json_string(&j, "path", n->path);
 		}
 		if (problem(n))
-			json_text(&j, "problem", problem(n));
-		json_close(&j, '}');
+			json_string(&j, "problem", problem(n));
+		json_end(&j);
 	}
-	json_close(&j, ']');
-	json_close(&j, '}');
+	json_end(&j);
+	json_end(&j);
 }
 
 void nodes_print(const struct nodes *nodes, FILE *out, bool json)

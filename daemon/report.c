@@ -8,98 +8,98 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "json.h"
 #include "kvoffd.h"
 #include "log.h"
+#include "tools/json.h"
 
 static void report_tier(struct json *j, const struct kvoffd *d, unsigned int t)
 {
 	const struct tier *tier = &d->tiers.tier[t];
 
-	json_open(j, NULL, '{');
-	json_text(j, "name", tier->name);
-	json_number(j, "id", t);
-	json_signed(j, "node", tier->node);
-	json_number(j, "rank", tier->rank);
-	json_text(j, "kind", node_kind_name(tier->kind));
-	json_number(j, "capacity_bytes", tier->capacity);
-	json_number(j, "used_bytes", tier->used);
-	json_number(j, "free_bytes", tier->free);
-	json_number(j, "latency_ns", tier->latency_ns);
-	json_text(j, "latency_source", node_source_name(tier->latency_source));
-	json_number(j, "bandwidth_mbps", tier->bandwidth_mbps);
-	json_text(j, "bandwidth_source", node_source_name(tier->bandwidth_source));
-	json_text(j, "path", tier->path);
-	json_number(j, "switches", tier->switches);
-	json_close(j, '}');
+	json_object(j, NULL);
+	json_string(j, "name", tier->name);
+	json_u64(j, "id", t);
+	json_i64(j, "node", tier->node);
+	json_u64(j, "rank", tier->rank);
+	json_string(j, "kind", node_kind_name(tier->kind));
+	json_u64(j, "capacity_bytes", tier->capacity);
+	json_u64(j, "used_bytes", tier->used);
+	json_u64(j, "free_bytes", tier->free);
+	json_u64(j, "latency_ns", tier->latency_ns);
+	json_string(j, "latency_source", node_source_name(tier->latency_source));
+	json_u64(j, "bandwidth_mbps", tier->bandwidth_mbps);
+	json_string(j, "bandwidth_source", node_source_name(tier->bandwidth_source));
+	json_string(j, "path", tier->path);
+	json_u64(j, "switches", tier->switches);
+	json_end(j);
 }
 
 static void report_links(struct json *j, const struct kvoffd *d)
 {
-	json_open(j, "links", '[');
+	json_array(j, "links");
 	for (unsigned int a = 0; a < KVOFF_MAX_TIERS; a++) {
 		for (unsigned int b = 0; b < KVOFF_MAX_TIERS; b++) {
 			if (a == b || !d->tiers.tier[a].present || !d->tiers.tier[b].present)
 				continue;
-			json_open(j, NULL, '{');
-			json_text(j, "from", d->tiers.tier[a].name);
-			json_text(j, "to", d->tiers.tier[b].name);
-			json_number(j, "budget_mbps", d->tiers.budget_mbps[a][b]);
-			json_number(j, "pending_bytes", d->act.pending_bytes[a][b]);
-			json_close(j, '}');
+			json_object(j, NULL);
+			json_string(j, "from", d->tiers.tier[a].name);
+			json_string(j, "to", d->tiers.tier[b].name);
+			json_u64(j, "budget_mbps", d->tiers.budget_mbps[a][b]);
+			json_u64(j, "pending_bytes", d->act.pending_bytes[a][b]);
+			json_end(j);
 		}
 	}
-	json_close(j, ']');
+	json_end(j);
 }
 
 static void report_moves(struct json *j, const struct kvoffd *d)
 {
 	const struct act_counters *c = &d->act.counters;
 
-	json_open(j, "moves", '{');
-	json_number(j, "promoted_blocks", c->promoted);
-	json_number(j, "promoted_bytes", c->promoted_bytes);
-	json_number(j, "promoted_reread_blocks", d->observed.rereads);
-	json_number(j, "promoted_reread_bytes", d->observed.reread_bytes);
-	json_number(j, "demoted_blocks", c->demoted);
-	json_number(j, "demoted_bytes", c->demoted_bytes);
-	json_open(j, "reasons", '{');
+	json_object(j, "moves");
+	json_u64(j, "promoted_blocks", c->promoted);
+	json_u64(j, "promoted_bytes", c->promoted_bytes);
+	json_u64(j, "promoted_reread_blocks", d->observed.rereads);
+	json_u64(j, "promoted_reread_bytes", d->observed.reread_bytes);
+	json_u64(j, "demoted_blocks", c->demoted);
+	json_u64(j, "demoted_bytes", c->demoted_bytes);
+	json_object(j, "reasons");
 	for (unsigned int r = DECIDE_NONE + 1; r < DECIDE_NR_REASONS; r++)
-		json_number(j, decide_reason_name(r), c->reasons[r]);
-	json_close(j, '}');
-	json_open(j, "refused", '{');
+		json_u64(j, decide_reason_name(r), c->reasons[r]);
+	json_end(j);
+	json_object(j, "refused");
 	for (unsigned int r = ACT_MOVED + 1; r < ACT_NR_RESULTS; r++)
-		json_number(j, act_result_name(r), c->results[r]);
-	json_close(j, '}');
-	json_close(j, '}');
+		json_u64(j, act_result_name(r), c->results[r]);
+	json_end(j);
+	json_end(j);
 }
 
 static void report_all(const struct kvoffd *d, FILE *out)
 {
 	struct json j = { .out = out };
 
-	json_open(&j, NULL, '{');
-	json_text(&j, "version", KVOFF_VERSION);
-	json_signed(&j, "pid", getpid());
-	json_signed(&j, "started", d->started);
-	json_text(&j, "policy", decide_policy_name((enum decide_policy)d->conf.policy));
-	json_text(&j, "moves_by", d->act.send ? "io_uring" : "ioctl");
-	json_open(&j, "tiers", '[');
+	json_object(&j, NULL);
+	json_string(&j, "version", KVOFF_VERSION);
+	json_i64(&j, "pid", getpid());
+	json_i64(&j, "started", d->started);
+	json_string(&j, "policy", decide_policy_name((enum decide_policy)d->conf.policy));
+	json_string(&j, "moves_by", d->act.send ? "io_uring" : "ioctl");
+	json_array(&j, "tiers");
 	for (unsigned int t = 0; t < KVOFF_MAX_TIERS; t++)
 		if (d->tiers.tier[t].present)
 			report_tier(&j, d, t);
-	json_close(&j, ']');
+	json_end(&j);
 	report_links(&j, d);
 	report_moves(&j, d);
-	json_open(&j, "ticks", '{');
-	json_number(&j, "count", d->ticks);
-	json_number(&j, "interval_ms", d->interval_ms);
-	json_number(&j, "last_cpu_us", d->tick_us);
-	json_number(&j, "total_cpu_us", d->cpu_us);
-	json_number(&j, "regions", d->regions.nr);
-	json_number(&j, "blocks", d->observed.looked);
-	json_close(&j, '}');
-	json_close(&j, '}');
+	json_object(&j, "ticks");
+	json_u64(&j, "count", d->ticks);
+	json_u64(&j, "interval_ms", d->interval_ms);
+	json_u64(&j, "last_cpu_us", d->tick_us);
+	json_u64(&j, "total_cpu_us", d->cpu_us);
+	json_u64(&j, "regions", d->regions.nr);
+	json_u64(&j, "blocks", d->observed.looked);
+	json_end(&j);
+	json_end(&j);
 }
 
 void report_write(const struct kvoffd *d)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The one JSON printer of the tools. Every function takes the key first, NULL inside an array.
+ * The one JSON printer, of the tools and of kvoffd. Every function takes the key first, NULL inside an array.
  */
 #ifndef KVOFF_TOOLS_JSON_H
 #define KVOFF_TOOLS_JSON_H
