@@ -75,7 +75,8 @@ int libkvoff_open(struct libkvoff **kv, const struct libkvoff_options *opts);
  * The addresses differ from process to process; offsets (libkvoff_offset()) and indices are the same in all. Memory
  * is allocated by one process, by convention the one that opened the region: the allocator's book is not shared,
  * libkvoff_alloc() on an attached region fails with EPERM.
- * Errors: -EBADF, -ENOTTY (not a region), -EACCES (more asked than the descriptor allows), -ENOMEM, -EMFILE.
+ * Errors: -EBADF, -ENOTTY (not a region), -EACCES (more asked than the descriptor allows), -EUSERS (4096
+ * attachments), -EINVAL, -ENOMEM, -EMFILE.
  */
 int libkvoff_attach(struct libkvoff **kv, int fd, const struct libkvoff_options *opts);
 

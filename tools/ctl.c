@@ -31,7 +31,7 @@ static const char usage_text[] =
 "  watch [-n SECONDS] [-c COUNT]   a line every SECONDS (1), COUNT times (without end)\n"
 "  doctor                          what keeps kvoff from working or from helping, and the command that mends it\n"
 "\n"
-"  tier add NAME --node N --capacity SIZE [--rank N] [--latency NS] [--bandwidth MBPS]\n"
+"  tier add NAME --node N --capacity SIZE [--rank N] [--latency NS --bandwidth MBPS]\n"
 "  tier set NAME [--capacity SIZE] [--rank N] [--latency NS --bandwidth MBPS]\n"
 "  tier remove NAME\n"
 "  pool TIER --block SIZE --bytes SIZE [--wait]\n"
