@@ -287,6 +287,25 @@ static void op_sysfs(struct self *me)
 	expect(me, "write to sysfs", ret, -EINVAL, -ERANGE, -EBUSY, -ENOSPC, -ENODEV, -ENOENT);
 }
 
+/* Where the module has them: delays in the places where races are. */
+static void op_hook(struct self *me)
+{
+	static const char * const hooks[] = { "mkwrite", "copy", "flip" };
+
+	hook_set(hooks[below(me, 3)], chance(me, 50) ? 0 : below(me, 4));
+}
+
+/* What the kernel does when it is short of large pages: it looks at every page there is. */
+static void op_compact(struct self *me)
+{
+	static const char * const files[] = { "/proc/sys/vm/compact_memory", "/proc/sys/vm/drop_caches" };
+	int fd = open(files[below(me, 2)], O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, "1", 1) < 0)
+		note(me, "compact", 0, 0, 0, -errno);
+	close(fd);
+}
+
 const struct op admin_ops[] = {
 	{ "tier-set", 8, op_tier_set },
 	{ "tier-remove", 3, op_tier_remove },
@@ -298,5 +317,7 @@ const struct op admin_ops[] = {
 	{ "view-wrong", 5, op_view_wrong },
 	{ "lease", 5, op_lease },
 	{ "sysfs", 10, op_sysfs },
+	{ "hook", 8, op_hook },
+	{ "compact", 1, op_compact },
 	{ NULL, 0, NULL }
 };

@@ -183,6 +183,7 @@ struct self {
 	struct spliced spliced[SPLICES];
 	unsigned int nr_spliced;
 	int disk;
+	int userfault;
 	uint8_t *bounce;
 };
 

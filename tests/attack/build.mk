@@ -9,8 +9,7 @@ tests-guest		+= attack-sequence attack-parsers
 attack-sequence-src	:= $(addprefix tests/attack/,sequence.c model.c space.c memory.c transfer.c calls.c moves.c process.c \
 			   admin.c) $(attack-rig)
 attack-sequence-pkg	:= liburing
-attack-sequence-ldlibs	:=
-attack-parsers-src	:= tests/attack/parsers.c $(attack-rig)
+attack-parsers-src	:= tests/attack/parsers.c tests/attack/inflight.c $(attack-rig)
 attack-parsers-pkg	:= liburing
 
 # make soak: OPS operations, with SEED, on KERNEL (6.12 or newest), on the module with test hooks if HOOKS=y

@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mempolicy.h>
+#include <linux/userfaultfd.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -337,6 +339,49 @@ static void op_look(struct self *me)
 	note(me, "look", m->slot, m->kind, m->first, ret);
 }
 
+/*
+ * Write-protection by userfaultfd in its asynchronous mode, the only one that is not refused for files such as these:
+ * its marks lie in the same page tables as our write tracking.
+ */
+static void op_userfault(struct self *me)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_WP_ASYNC | UFFD_FEATURE_WP_UNPOPULATED };
+	struct map *m = pick_map(me, DATA, PROT_READ);
+	struct uffdio_writeprotect protect = { .mode = UFFDIO_WRITEPROTECT_MODE_WP };
+	struct uffdio_register reg = { 0 };
+	uint64_t modes[] = { UFFDIO_REGISTER_MODE_MISSING, UFFDIO_REGISTER_MODE_MINOR };
+	int ret = 0;
+
+	if (me->userfault >= 0) {
+		if (chance(me, 40)) {
+			close(me->userfault);
+			me->userfault = -1;
+		}
+	} else {
+		me->userfault = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+		if (me->userfault < 0 || ioctl(me->userfault, UFFDIO_API, &api))
+			wrong(me, "userfaultfd: %s", strerror(errno));
+	}
+	if (me->userfault < 0 || !m)
+		return;
+	reg.range.start = (uintptr_t)m->at;
+	reg.range.len = m->pages * PAGE;
+	reg.mode = modes[below(me, 2)];
+	if (!ioctl(me->userfault, UFFDIO_REGISTER, &reg))
+		wrong(me, "userfaultfd could be registered for missing pages of a region");
+	reg.mode = UFFDIO_REGISTER_MODE_WP;
+	if (ioctl(me->userfault, UFFDIO_REGISTER, &reg))
+		ret = -errno;
+	expect(me, "registration of write-protection", ret, -EINVAL, -EPERM, -EBUSY);
+	protect.range = reg.range;
+	if (!ret && ioctl(me->userfault, UFFDIO_WRITEPROTECT, &protect))
+		ret = -errno;
+	note(me, "userfault", m->slot, m->first, m->pages, ret);
+	expect(me, "write-protection", ret, -EINVAL, -EPERM, -EBUSY, -ENOENT, -EAGAIN);
+	if (!ret && chance(me, 30))
+		ioctl(me->userfault, UFFDIO_UNREGISTER, &reg.range);
+}
+
 /* A mapping that shows another part of its file from now on. */
 static void op_remap_file(struct self *me)
 {
@@ -452,6 +497,7 @@ const struct op memory_ops[] = {
 	{ "mremap", 16, op_mremap },
 	{ "madvise", 40, op_madvise },
 	{ "look", 14, op_look },
+	{ "userfault", 10, op_userfault },
 	{ "remap-file", 6, op_remap_file },
 	{ "scribble", 16, op_scribble },
 	{ "read-state", 16, op_read_state },

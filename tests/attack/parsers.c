@@ -9,23 +9,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <liburing.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "tests/kselftest/rig.h"
+#include "parsers.h"
 
-#define BS		(64 * KIB)
-#define NR		32
 #define SIZE_MAX_ARG	512
 /* Where buffers lie: a single flipped bit of an address in here leads to the arena or to nothing. */
 #define ARENA_AT	0x200000000000UL
@@ -68,16 +61,16 @@ static const struct kind kinds[] = {
 	{ "move", KVOFF_CTL_MOVE, sizeof(struct kvoff_ctl_move), CONTROL, true, { 0 } },
 };
 
-static struct rig rig;
-static struct region *region;
+struct rig rig;
+struct region *region;
 static int view;
-static uint8_t *arena;
+uint8_t *arena;
 /* A structure that ends here ends at memory that is not there. */
 static uint8_t *edge;
 static uint64_t seed, state;
 static unsigned int bad, tests;
 
-static uint64_t rnd(void)
+uint64_t rnd(void)
 {
 	uint64_t z = state += 0x9e3779b97f4a7c15ULL;
 
@@ -86,17 +79,17 @@ static uint64_t rnd(void)
 	return z ^ z >> 31;
 }
 
-static struct kvoff_move_desc *descs(void)
+struct kvoff_move_desc *descs(void)
 {
 	return (struct kvoff_move_desc *)(arena + MIB);
 }
 
-static struct kvoff_move_result *results(void)
+struct kvoff_move_result *results(void)
 {
 	return (struct kvoff_move_result *)(arena + 2 * MIB);
 }
 
-static void set_descs(void)
+void set_descs(void)
 {
 	unsigned int i;
 
@@ -104,6 +97,13 @@ static void set_descs(void)
 		descs()[i] = (struct kvoff_move_desc){
 			.region = region->id, .block = i, .to = rnd() % 2 ? rig.near : rig.far, .flags = rnd() % 8 == 0,
 		};
+}
+
+void set_move(struct kvoff_ctl_move *cmd)
+{
+	*cmd = (struct kvoff_ctl_move){
+		.size = sizeof(*cmd), .nr = NR, .descs = (uintptr_t)descs(), .results = (uintptr_t)results(),
+	};
 }
 
 /* A good structure of this kind, or one whose only fault is the one the kind names. */
@@ -165,9 +165,7 @@ static void good(const struct kind *k, void *p)
 		break;
 	case KVOFF_CTL_MOVE:
 		set_descs();
-		u->move.nr = NR;
-		u->move.descs = (uintptr_t)descs();
-		u->move.results = (uintptr_t)results();
+		set_move(&u->move);
 		break;
 	}
 }
@@ -378,166 +376,13 @@ static void strangers(void)
 	}
 }
 
-static uint64_t wrong_bytes(void)
+uint64_t wrong_bytes(void)
 {
 	uint64_t b, n = 0;
 
 	for (b = 0; b < NR; b++)
 		n += count_wrong(block_at(region, b), BS, b);
 	return n;
-}
-
-/* ---- what changes under the kernel's hands ---- */
-
-static atomic_bool stop;
-static struct io_uring ring;
-
-static void *scribbler(void *arg)
-{
-	uint8_t *sqes = (uint8_t *)ring.sq.sqes;
-	struct kvoff_ctl_move *cmd = (struct kvoff_ctl_move *)arena;
-	uint64_t own = 0x1234;
-
-	while (!atomic_load(&stop)) {
-		own = own * 6364136223846793005ULL + 1442695040888963407ULL;
-		switch (own >> 60) {
-		case 0:
-			cmd->nr = own >> 40 & 1023;
-			break;
-		case 1:
-			cmd->size = own >> 50 & 63;
-			break;
-		case 2:
-			cmd->flags = own >> 50 & 1;
-			break;
-		case 3:
-			cmd->descs ^= 1ULL << (own >> 40 & 63);
-			break;
-		case 4:
-		case 5:
-			/* of the command area and the command's number only: what else io_uring can do is not ours to try */
-			sqes[(own >> 33) % 2 ? 48 + (own >> 40) % 16 : 8 + (own >> 40) % 4] = own >> 48;
-			break;
-		case 6:
-			*cmd = (struct kvoff_ctl_move){
-				.size = sizeof(*cmd), .nr = NR, .descs = (uintptr_t)descs(),
-				.results = (uintptr_t)results(),
-			};
-			break;
-		default:
-			((uint8_t *)descs())[(own >> 33) % (NR * sizeof(struct kvoff_move_desc))] = own >> 48;
-		}
-	}
-	return NULL;
-}
-
-static bool move_error_documented(int64_t ret)
-{
-	return ret >= 0 || ret == -EINVAL || ret == -E2BIG || ret == -EFAULT || ret == -ENOTTY || ret == -ECANCELED ||
-	       ret == -EOPNOTSUPP;
-}
-
-/* By ioctl and by io_uring in turns, while a thread changes all that they point to. */
-static unsigned int changing_hands(unsigned int seconds)
-{
-	struct kvoff_ctl_move *cmd = (struct kvoff_ctl_move *)arena;
-	uint64_t end = now_ms() + seconds * 1000, addr = (uintptr_t)cmd;
-	unsigned int n = 0, wrong = 0;
-	pthread_t thread;
-
-	if (io_uring_queue_init(1, &ring, 0))
-		return 1;
-	pthread_create(&thread, NULL, scribbler, NULL);
-	while (now_ms() < end) {
-		struct io_uring_cqe *cqe;
-		struct io_uring_sqe *sqe;
-		int64_t ret;
-
-		/* where results are written stays ours: the kernel may write wherever the caller says */
-		cmd->size = sizeof(*cmd);
-		cmd->flags = 0;
-		cmd->descs = (uintptr_t)descs();
-		cmd->results = (uintptr_t)results();
-		if (n++ % 16 == 0)
-			set_descs();
-		if (n % 2) {
-			ret = ioctl(rig.control, KVOFF_CTL_MOVE, cmd);
-			ret = ret < 0 ? -errno : ret;
-		} else {
-			sqe = io_uring_get_sqe(&ring);
-			*sqe = (struct io_uring_sqe){ .opcode = IORING_OP_URING_CMD, .fd = rig.control };
-			sqe->cmd_op = KVOFF_CTL_MOVE;
-			memcpy(sqe->cmd, &addr, sizeof(addr));
-			io_uring_submit(&ring);
-			if (io_uring_wait_cqe(&ring, &cqe))
-				continue;
-			ret = cqe->res;
-			io_uring_cqe_seen(&ring, cqe);
-		}
-		if (!move_error_documented(ret) && wrong++ < 20)
-			printf("# a command that changed on the way: %ld (%s)\n", ret, strerror(-ret));
-	}
-	atomic_store(&stop, true);
-	pthread_join(thread, NULL);
-	io_uring_queue_exit(&ring);
-	printf("# %u commands, moves %lu, refused as malformed %lu\n", n, stat_now("moves"), stat_now("move_invalid"));
-	return wrong + !!wrong_bytes();
-}
-
-/* Killed at any time between the first submission and the last completion. */
-static unsigned int killed_submitters(unsigned int seconds)
-{
-	uint64_t end = now_ms() + seconds * 1000, slowest = 0;
-	struct kvoff_ctl_link slow = {
-		.size = sizeof(slow), .from = rig.near, .to = rig.far, .budget_mbps = 5,
-	};
-	unsigned int n = 0;
-
-	while (now_ms() < end) {
-		uint64_t begun;
-		pid_t pid;
-
-		slow.budget_mbps = rnd() % 2 ? 5 : 0;
-		ioctl(rig.control, KVOFF_CTL_LINK_SET, &slow);
-		pid = fork();
-		if (!pid) {
-			struct kvoff_ctl_move *cmd = (struct kvoff_ctl_move *)arena;
-			uint64_t addr = (uintptr_t)cmd;
-
-			good(&kinds[sizeof(kinds) / sizeof(*kinds) - 1], cmd);
-			if (io_uring_queue_init(8, &ring, 0))
-				_exit(1);
-			for (;;) {
-				struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
-				struct io_uring_cqe *cqe;
-
-				if (sqe) {
-					*sqe = (struct io_uring_sqe){ .opcode = IORING_OP_URING_CMD, .fd = rig.control };
-					sqe->cmd_op = KVOFF_CTL_MOVE;
-					memcpy(sqe->cmd, &addr, sizeof(addr));
-					if (n % 3 == 0)
-						sqe->flags = IOSQE_ASYNC;
-				}
-				io_uring_submit(&ring);
-				if (n % 2)
-					ioctl(rig.control, KVOFF_CTL_MOVE, cmd);
-				if (!io_uring_peek_cqe(&ring, &cqe))
-					io_uring_cqe_seen(&ring, cqe);
-			}
-		}
-		usleep(rnd() % (1U << rnd() % 17));
-		kill(pid, SIGKILL);
-		begun = now_ms();
-		waitpid(pid, NULL, 0);
-		if (now_ms() - begun > slowest)
-			slowest = now_ms() - begun;
-		n++;
-	}
-	slow.budget_mbps = 0;
-	ioctl(rig.control, KVOFF_CTL_LINK_SET, &slow);
-	printf("# %u submitters killed, the slowest was gone after %lu ms\n", n, slowest);
-	/* 8 batches of 2 MiB at 5 MB/s would be 3 s for each on the link */
-	return (slowest > 10000) + !!wrong_bytes();
 }
 
 static int begin(void)

@@ -113,6 +113,56 @@ static void check_accounts(struct self *me)
 		wrong(me, "a commit was broken");
 }
 
+/* The administrator's changes of the last round must not cripple all further ones. */
+static void settle_back(struct self *me)
+{
+	uint32_t bs;
+	char path[64];
+	int i;
+
+	sysfs_write("tuning/sample_interval_ms", "20");
+	sysfs_write("tuning/sample_percent", "20");
+	sysfs_write("tuning/reserve_percent", "2");
+	for (i = 0; i < 2; i++) {
+		const char *tier = i ? "cxl0" : "dram";
+
+		snprintf(path, sizeof(path), "tiers/%s/capacity_bytes", tier);
+		sysfs_write(path, "134217728");
+		for (bs = KVOFF_BLOCK_SIZE_MIN; bs <= KVOFF_BLOCK_SIZE_MAX; bs *= 2)
+			pool_set(me->rig, tier, bs, 0, 0);
+	}
+}
+
+/* Nobody else is at work: a block that has a frame and no reference moves if the other tier has room. */
+static void check_moves(struct self *me)
+{
+	struct hold *h = pick_hold(me, false);
+	struct kvoff_move_result result;
+	struct kvoff_move_desc desc;
+	struct slot *s;
+	unsigned int i;
+	int ret;
+
+	if (!h || atomic_load(&world->slots[h->slot].refs_active))
+		return;
+	s = &world->slots[h->slot];
+	desc = (struct kvoff_move_desc){
+		.region = s->id, .block = below(me, s->nr), .to = atomic_load(&world->tier_ids[below(me, 2)]),
+		.flags = below(me, 2),
+	};
+	/* somebody in the kernel may look at a page for a moment */
+	for (i = 0; i < 200; i++) {
+		ret = move_batch(me->rig->control, &desc, 1, &result, NULL);
+		if (ret || result.error != -EBUSY)
+			break;
+		usleep(1000);
+	}
+	note(me, "move in a pause", s->id, desc.block, desc.to, ret ?: result.error);
+	if (ret || (result.error && result.error != -ENODATA && result.error != -ENOSPC))
+		wrong(me, "region %u block %llu, which nobody uses, does not move: %d", s->id, desc.block,
+		      ret ?: result.error);
+}
+
 /* Every page that this process has mapped. */
 static void check_all_pages(struct self *me)
 {
@@ -131,6 +181,8 @@ static void check_all_pages(struct self *me)
 
 static void pause_all(struct self *me)
 {
+	unsigned int i;
+
 	atomic_store(&world->processes[me->nr].name, "pause");
 	links_free(me);
 	splice_drain(me);
@@ -138,11 +190,19 @@ static void pause_all(struct self *me)
 	kids_wait(me);
 	if (!meet())
 		_exit(1);
-	if (!me->nr)
+	if (!me->nr) {
 		check_accounts(me);
+		for (i = 0; i < 8; i++)
+			check_moves(me);
+		settle_back(me);
+	}
 	if (!meet())
 		_exit(1);
 	check_all_pages(me);
+	/* address spaces in small pieces and regions without a commit see little */
+	for (i = 0; i < SLOTS; i++)
+		if (chance(me, 40))
+			slot_leave(me, i);
 }
 
 static void begin(struct self *me)
@@ -151,6 +211,7 @@ static void begin(struct self *me)
 
 	for (i = 0; i < HOLDS; i++)
 		me->holds[i].fd = -1;
+	me->userfault = -1;
 	catch_faults();
 	me->disk = open("/dev/vda", O_RDWR | O_DIRECT | O_CLOEXEC);
 	me->bounce = mmap(NULL, SLOT_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -323,6 +384,9 @@ int main(int argc, char **argv)
 	sysfs_write("tuning/sample_interval_ms", "5000");
 	sysfs_write("tuning/sample_percent", "10");
 	sysfs_write("tuning/reserve_percent", "2");
+	hook_set("mkwrite", 0);
+	hook_set("copy", 0);
+	hook_set("flip", 0);
 	left = rig_down(&rig);
 	if (left)
 		printf("# %s: used %lu, orphans %lu, broken commits %lu\n", left, tiers_sum("used_bytes"),

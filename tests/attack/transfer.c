@@ -171,6 +171,37 @@ static void op_vm_read(struct self *me)
 			    (uint64_t *)(me->bounce + i * PAGE), WORDS, 0, lo[i]);
 }
 
+/* The file of one's own memory: it writes where the mapping allows it, and only there. */
+static void op_proc_mem(struct self *me)
+{
+	struct map *m = pick_map(me, DATA, PROT_READ);
+	int fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+	uint64_t first;
+	ssize_t got;
+
+	if (!m || fd < 0)
+		goto out;
+	first = below(me, m->pages);
+	if (!(m->prot & PROT_WRITE)) {
+		got = pwrite(fd, me->bounce, PAGE, (uintptr_t)m->at + first * PAGE);
+		if (got >= 0)
+			wrong(me, "/proc/self/mem wrote to a read-only mapping");
+		goto out;
+	}
+	if (!run_begin(me, m, first, 1))
+		goto out;
+	got = pwrite(fd, me->bounce, PAGE, (uintptr_t)m->at + first * PAGE);
+	if (got < 0)
+		got = -errno;
+	note(me, "/proc/self/mem", m->slot, m->first + first, 1, got);
+	expect(me, "write to /proc/self/mem", got, -EIO, -EFAULT);
+	if (got != (ssize_t)PAGE)
+		check_bus(me, "write to /proc/self/mem", m->slot, m->gen, m->first + first);
+	run_end(m, first, 1, got == (ssize_t)PAGE);
+out:
+	close(fd);
+}
+
 static void unsplice(struct self *me)
 {
 	struct spliced *s = &me->spliced[0];
@@ -291,6 +322,7 @@ const struct op transfer_ops[] = {
 	{ "block-to-disk", 24, op_block_to_disk },
 	{ "vm-write", 20, op_vm_write },
 	{ "vm-read", 20, op_vm_read },
+	{ "proc-mem", 10, op_proc_mem },
 	{ "vmsplice", 20, op_vmsplice },
 	{ "unsplice", 18, op_unsplice },
 	{ "pin", 10, op_pin },
