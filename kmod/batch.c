@@ -102,14 +102,15 @@ static void kvoff_item_run(struct kvoff_item *item)
 	u32 budget = READ_ONCE(link->budget_mbps);
 	struct kvoff_region *region;
 	u16 from = KVOFF_TIER_NONE;
+	bool copied = false;
 	int ret = -ENOENT;
 
 	/* held for one block only: a queued batch keeps no region alive */
 	region = kvoff_region_get(item->desc.region);
 	if (region) {
-		ret = kvoff_move_block(region, &item->desc, &from);
+		ret = kvoff_move_block(region, &item->desc, &from, &copied);
 		/* what was copied in vain has used the link as well */
-		if (budget && from != KVOFF_TIER_NONE && from != item->desc.to)
+		if (budget && copied)
 			link->next_ns = max(link->next_ns, ktime_get_ns()) +
 					div_u64((u64)kvoff_region_bs(region) * 1000, budget);
 		kvoff_region_put(region);

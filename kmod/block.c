@@ -117,6 +117,7 @@ static struct folio *kvoff_block_strip(struct kvoff_region *region, struct kvoff
 	struct kvoff_block *b = kvoff_chunk_block(chunk, block);
 	struct folio *folio = b->frame;
 
+	kvoff_twin_drop(b, region->index);
 	WRITE_ONCE(b->frame, NULL);
 	b->gen++;
 	clear_bit(KVOFF_B_SAMPLED, &b->flags);
@@ -149,6 +150,7 @@ int kvoff_block_discard(struct kvoff_region *region, struct kvoff_chunk *chunk, 
 	folio_lock(folio);
 	kvoff_block_unmap(region, block, 1);
 	if (!folio_ref_freeze(folio, 1)) {
+		kvoff_twin_drop(b, region->index);
 		kvoff_frame_zero(folio);
 		folio_unlock(folio);
 		kvoff_block_unlock(b);

@@ -145,6 +145,10 @@ static vm_fault_t kvoff_page_mkwrite(struct vm_fault *vmf)
 		return VM_FAULT_NOPAGE;
 	}
 	set_bit(KVOFF_B_WRITTEN, &b->flags);
+	if (READ_ONCE(b->twin)) {
+		kvoff_twin_drop(b, region->index);
+		kvoff_count(KVOFF_TWINS_WRITTEN, 1);
+	}
 	/* the lock keeps a mover from arming the block between this and the page's being mapped for writing */
 	folio_lock(folio);
 	kvoff_block_unlock(b);

@@ -48,6 +48,9 @@ enum kvoff_counter {
 	KVOFF_FIRST_TOUCH_ZEROED,
 	KVOFF_MOVES,
 	KVOFF_MOVED_BYTES,
+	KVOFF_FLIPS,
+	KVOFF_TWINS_WRITTEN,
+	KVOFF_TWINS_ROOM,
 	KVOFF_MOVES_BUSY,
 	KVOFF_MOVES_ACQUIRED,
 	KVOFF_MOVES_WRITTEN,
@@ -80,6 +83,7 @@ u64 kvoff_counter_read(enum kvoff_counter c);
 extern unsigned int kvoff_sample_interval_ms;
 extern unsigned int kvoff_sample_percent;
 extern unsigned int kvoff_reserve_percent;
+extern unsigned int kvoff_twins;
 
 /* ---- pool.c ---- */
 
@@ -99,12 +103,14 @@ extern unsigned int kvoff_reserve_percent;
  * @clean:	free frames, zeroed
  * @dirty:	free frames with somebody's old bytes
  * @orphans:	frames whose block is gone but which something still pins
+ * @twins:	clean copies that blocks left behind, oldest first: free, but the last to be taken
  * @target:	how many frames the pool shall have
  * @floor:	so many the admin gave it: other sizes cannot take these. Under kvoff_tier_mutex
  * @filled:	how many it has, in whatever list or use
  * @nr_clean:	length of @clean
  * @nr_dirty:	length of @dirty
  * @nr_orphans:	length of @orphans
+ * @nr_twins:	length of @twins
  * @nr_used:	frames that hold a block, or are the target of a copy
  * @nr_zeroing:	frames the tier's thread is zeroing
  * @backing:	frames this pool answers for in the commit account
@@ -121,12 +127,14 @@ struct kvoff_pool {
 	struct list_head clean;
 	struct list_head dirty;
 	struct list_head orphans;
+	struct list_head twins;
 	unsigned long target;
 	unsigned long floor;
 	unsigned long filled;
 	unsigned long nr_clean;
 	unsigned long nr_dirty;
 	unsigned long nr_orphans;
+	unsigned long nr_twins;
 	unsigned long nr_used;
 	unsigned long nr_zeroing;
 	unsigned long backing;
@@ -282,13 +290,17 @@ int kvoff_view_create(u32 id, unsigned int fd_flags);
  *		and is taken before the folio lock
  * @frame:	where the bytes are, NULL while the block is empty; changes under the block lock, and the old
  *		frame's folio lock where there is one
+ * @twin:	a clean copy in another tier, NULL if none; see twin.c for who changes it
  * @tier:	the frame's tier, under the block lock
+ * @twin_tier:	the twin's, under the block lock
  * @gen:	counts the frames the block has had, under the block lock; wraps
  */
 struct kvoff_block {
 	unsigned long flags;
 	struct folio *frame;
+	struct folio *twin;
 	u8 tier;
+	u8 twin_tier;
 	u16 gen;
 };
 
@@ -406,11 +418,17 @@ static inline struct kvoff_state *kvoff_chunk_state(struct kvoff_chunk *chunk, u
 	return &chunk->state[block % KVOFF_CHUNK_BLOCKS];
 }
 
+/* ---- twin.c ---- */
+struct folio *kvoff_twin_steal(struct kvoff_pool *pool);
+void kvoff_twin_keep(struct kvoff_block *b, struct folio *folio, unsigned int index, u32 tier);
+struct folio *kvoff_twin_take(struct kvoff_block *b, unsigned int index);
+void kvoff_twin_drop(struct kvoff_block *b, unsigned int index);
+
 /* ---- fault.c ---- */
 extern const struct vm_operations_struct kvoff_data_vmops;
 
 /* ---- move.c ---- */
-int kvoff_move_block(struct kvoff_region *region, const struct kvoff_move_desc *desc, u16 *from);
+int kvoff_move_block(struct kvoff_region *region, const struct kvoff_move_desc *desc, u16 *from, bool *copied);
 
 /* ---- batch.c ---- */
 struct io_uring_cmd;

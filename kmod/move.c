@@ -24,7 +24,7 @@
  * @from:	where it is
  * @to:		where it goes
  * @reason:	the policy's code
- * @target:	the frame it goes to
+ * @target:	the frame it goes to; after the move, the frame it has left
  */
 struct kvoff_move {
 	struct kvoff_region *region;
@@ -60,7 +60,10 @@ static void kvoff_move_replace(struct kvoff_move *m, struct folio *old)
 	WRITE_ONCE(kvoff_chunk_state(m->chunk, m->block)->reason, m->reason);
 	atomic64_dec(&m->region->tier_used[m->from]);
 	atomic64_inc(&m->region->tier_used[m->to]);
+	/* it is unmapped: whoever writes from now on comes through page_mkwrite */
+	clear_bit(KVOFF_B_WRITTEN, &m->b->flags);
 	old->mapping = NULL;
+	old->index = 0;
 	folio_ref_unfreeze(old, 1);
 	m->target = old;
 }
@@ -83,6 +86,7 @@ static int kvoff_move_arm(struct kvoff_move *m)
 	return ret;
 }
 
+/* The target holds the same bytes, unless a write came since the block was armed. */
 static int kvoff_move_flip(struct kvoff_move *m)
 {
 	struct folio *folio = m->b->frame;
@@ -160,6 +164,43 @@ static int kvoff_move_live(struct kvoff_move *m)
 	return kvoff_move_flip(m);
 }
 
+/*
+ * Move a block to where its twin is: no write came since they parted, or there would be no twin. -ENOENT if there is
+ * none there. On failure the twin stays.
+ */
+static int kvoff_move_to_twin(struct kvoff_move *m)
+{
+	int ret;
+
+	if (m->b->twin_tier != m->to)
+		return -ENOENT;
+	m->target = kvoff_twin_take(m->b, m->region->index);
+	if (!m->target)
+		return -ENOENT;
+	ret = kvoff_move_flip(m);
+	if (ret) {
+		/*
+		 * whoever holds the frame can write only after a fault that waits for the block lock: it is
+		 * true still
+		 */
+		kvoff_twin_keep(m->b, m->target, m->region->index, m->to);
+		m->target = NULL;
+	} else {
+		kvoff_count(KVOFF_FLIPS, 1);
+	}
+	return ret;
+}
+
+/* The block has moved: the frame it left becomes its twin, in the place of one it may have had. */
+static void kvoff_move_leave(struct kvoff_move *m)
+{
+	kvoff_twin_drop(m->b, m->region->index);
+	if (READ_ONCE(kvoff_twins))
+		kvoff_twin_keep(m->b, m->target, m->region->index, m->from);
+	else
+		kvoff_frame_put(m->target, m->region->index, m->from);
+}
+
 static void kvoff_move_count(int ret, size_t bytes)
 {
 	switch (ret) {
@@ -192,10 +233,11 @@ static void kvoff_move_count(int ret, size_t bytes)
  * @region:	held by the caller
  * @desc:	which block, whereto
  * @from:	out: the tier it was in
+ * @copied:	out: whether bytes were copied, in vain or not
  *
  * Returns what struct kvoff_move_result::error documents.
  */
-int kvoff_move_block(struct kvoff_region *region, const struct kvoff_move_desc *desc, u16 *from)
+int kvoff_move_block(struct kvoff_region *region, const struct kvoff_move_desc *desc, u16 *from, bool *copied)
 {
 	struct kvoff_move m = {
 		.region	= region,
@@ -206,6 +248,7 @@ int kvoff_move_block(struct kvoff_region *region, const struct kvoff_move_desc *
 	int ret;
 
 	*from = KVOFF_TIER_NONE;
+	*copied = false;
 	ret = -EINVAL;
 	if (desc->flags & ~KVOFF_MOVE_STOP || desc->reserved[0] || desc->reserved[1] || desc->reserved[2])
 		goto out_count;
@@ -234,15 +277,21 @@ int kvoff_move_block(struct kvoff_region *region, const struct kvoff_move_desc *
 	ret = -EBUSY;
 	if (test_bit(KVOFF_B_COPYING, &m.b->flags))
 		goto out_unlock;
-	ret = -ENOSPC;
-	m.target = kvoff_frame_target(region->index, m.to);
-	if (!m.target)
-		goto out_unlock;
 	trace_kvoff_move_start(region->id, m.block, m.from, m.to, m.reason);
-	ret = desc->flags & KVOFF_MOVE_STOP ? kvoff_move_stopped(&m) : kvoff_move_live(&m);
+	ret = kvoff_move_to_twin(&m);
+	if (ret == -ENOENT) {
+		ret = -ENOSPC;
+		m.target = kvoff_frame_target(region->index, m.to);
+		if (m.target) {
+			*copied = true;
+			ret = desc->flags & KVOFF_MOVE_STOP ? kvoff_move_stopped(&m) : kvoff_move_live(&m);
+		}
+	}
+	if (!ret)
+		kvoff_move_leave(&m);
+	else if (m.target)
+		kvoff_frame_put(m.target, region->index, m.to);
 	kvoff_block_unlock(m.b);
-	/* after a move m.target is the old frame, after a failure the unused new one */
-	kvoff_frame_put(m.target, region->index, ret ? m.to : m.from);
 	trace_kvoff_move_end(region->id, m.block, m.from, m.to, m.reason, ret);
 	kvoff_move_count(ret, kvoff_region_bs(region));
 	return ret;

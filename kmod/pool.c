@@ -28,6 +28,7 @@ void kvoff_pool_init(struct kvoff_pool *pool, struct kvoff_tier *tier, unsigned 
 	INIT_LIST_HEAD(&pool->clean);
 	INIT_LIST_HEAD(&pool->dirty);
 	INIT_LIST_HEAD(&pool->orphans);
+	INIT_LIST_HEAD(&pool->twins);
 }
 
 /* Frames that first touch leaves alone, so that moves find a target. */
@@ -124,18 +125,48 @@ bool kvoff_pool_settled(struct kvoff_pool *pool)
 	return settled;
 }
 
-static struct folio *kvoff_pool_pop(struct list_head *list)
+static struct folio *kvoff_pool_pop(struct list_head *list, unsigned long *nr)
 {
 	struct folio *folio = list_first_entry_or_null(list, struct folio, lru);
 
-	if (folio)
+	if (folio) {
 		list_del_init(&folio->lru);
+		(*nr)--;
+	}
+	return folio;
+}
+
+/* Frames that can be taken now. */
+static unsigned long kvoff_pool_free(const struct kvoff_pool *pool)
+{
+	return pool->nr_clean + pool->nr_dirty + pool->nr_twins;
+}
+
+/*
+ * A zeroed frame, one with somebody's old bytes, or a twin: in this order, or, for a copy's target, zeroed ones
+ * last.
+ */
+static struct folio *kvoff_pool_pick(struct kvoff_pool *pool, bool want_clean, bool *zeroed)
+{
+	struct folio *folio = NULL;
+
+	if (want_clean)
+		folio = kvoff_pool_pop(&pool->clean, &pool->nr_clean);
+	*zeroed = folio;
+	if (!folio)
+		folio = kvoff_pool_pop(&pool->dirty, &pool->nr_dirty);
+	if (!folio)
+		folio = kvoff_twin_steal(pool);
+	if (!folio) {
+		folio = kvoff_pool_pop(&pool->clean, &pool->nr_clean);
+		*zeroed = folio;
+	}
 	return folio;
 }
 
 /*
  * Take a free frame, leaving @leave, and what the pool is about to give back to the node: another pool may have been
- * given its bytes. @want_clean says which list comes first; @zeroed which it came from.
+ * given its bytes. @want_clean says what is best; @zeroed what it got.
  */
 static struct folio *kvoff_pool_take(struct kvoff_pool *pool, unsigned long leave, bool want_clean, bool *zeroed)
 {
@@ -144,18 +175,10 @@ static struct folio *kvoff_pool_take(struct kvoff_pool *pool, unsigned long leav
 	spin_lock(&pool->lock);
 	if (pool->filled > pool->target)
 		leave += pool->filled - pool->target;
-	if (pool->nr_clean + pool->nr_dirty <= leave || READ_ONCE(pool->tier->going))
-		goto out;
-	*zeroed = want_clean ? pool->nr_clean > 0 : pool->nr_dirty == 0;
-	if (*zeroed) {
-		folio = kvoff_pool_pop(&pool->clean);
-		pool->nr_clean--;
-	} else {
-		folio = kvoff_pool_pop(&pool->dirty);
-		pool->nr_dirty--;
-	}
-	pool->nr_used++;
-out:
+	if (kvoff_pool_free(pool) > leave && !READ_ONCE(pool->tier->going))
+		folio = kvoff_pool_pick(pool, want_clean, zeroed);
+	if (folio)
+		pool->nr_used++;
 	spin_unlock(&pool->lock);
 	return folio;
 }
@@ -325,14 +348,9 @@ bool kvoff_pool_empty(struct kvoff_pool *pool)
 
 		spin_lock(&pool->lock);
 		if (pool->filled > pool->target) {
-			folio = kvoff_pool_pop(&pool->dirty);
-			if (folio) {
-				pool->nr_dirty--;
-			} else {
-				folio = kvoff_pool_pop(&pool->clean);
-				if (folio)
-					pool->nr_clean--;
-			}
+			bool zeroed;
+
+			folio = kvoff_pool_pick(pool, false, &zeroed);
 			if (folio) {
 				pool->filled--;
 				kvoff_pool_account_locked(pool);
@@ -357,11 +375,9 @@ static bool kvoff_pool_zero(struct kvoff_pool *pool)
 
 	spin_lock(&pool->lock);
 	if (pool->nr_clean <= pool->filled / 8) {
-		folio = kvoff_pool_pop(&pool->dirty);
-		if (folio) {
-			pool->nr_dirty--;
+		folio = kvoff_pool_pop(&pool->dirty, &pool->nr_dirty) ?: kvoff_twin_steal(pool);
+		if (folio)
 			pool->nr_zeroing++;
-		}
 	}
 	spin_unlock(&pool->lock);
 	if (!folio)
@@ -443,8 +459,7 @@ void kvoff_pool_forget_orphans(struct kvoff_pool *pool)
 	struct folio *folio;
 
 	spin_lock(&pool->lock);
-	while ((folio = kvoff_pool_pop(&pool->orphans))) {
-		pool->nr_orphans--;
+	while ((folio = kvoff_pool_pop(&pool->orphans, &pool->nr_orphans))) {
 		pool->filled--;
 		folio_put(folio);
 	}

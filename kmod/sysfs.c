@@ -12,6 +12,7 @@
 unsigned int kvoff_sample_interval_ms = 5000;
 unsigned int kvoff_sample_percent = 10;
 unsigned int kvoff_reserve_percent = 2;
+unsigned int kvoff_twins = 1;
 
 DEFINE_PER_CPU(struct kvoff_counters, kvoff_counters);
 
@@ -37,6 +38,9 @@ static const char * const kvoff_counter_names[KVOFF_NR_COUNTERS] = {
 	[KVOFF_FIRST_TOUCH_ZEROED]	= "first_touch_zeroed",
 	[KVOFF_MOVES]			= "moves",
 	[KVOFF_MOVED_BYTES]		= "moved_bytes",
+	[KVOFF_FLIPS]			= "flips",
+	[KVOFF_TWINS_WRITTEN]		= "twins_written",
+	[KVOFF_TWINS_ROOM]		= "twins_room",
 	[KVOFF_MOVES_BUSY]		= "move_busy",
 	[KVOFF_MOVES_ACQUIRED]		= "move_acquired",
 	[KVOFF_MOVES_WRITTEN]		= "move_written",
@@ -145,10 +149,27 @@ static ssize_t reserve_percent_store(struct device *dev, struct device_attribute
 }
 static DEVICE_ATTR_RW(reserve_percent);
 
+static ssize_t twins_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%u\n", READ_ONCE(kvoff_twins));
+}
+
+static ssize_t twins_store(struct device *dev, struct device_attribute *attr, const char *buf, size_t len)
+{
+	int ret = kvoff_parse(buf, 0, 1, &kvoff_twins);
+
+	if (ret)
+		return ret;
+	sysfs_notify(&dev->kobj, NULL, attr->attr.name);
+	return len;
+}
+static DEVICE_ATTR_RW(twins);
+
 static struct attribute *kvoff_tuning_attrs[] = {
 	&dev_attr_sample_interval_ms.attr,
 	&dev_attr_sample_percent.attr,
 	&dev_attr_reserve_percent.attr,
+	&dev_attr_twins.attr,
 	NULL
 };
 ATTRIBUTE_GROUPS(kvoff_tuning);
@@ -243,7 +264,7 @@ static struct kvoff_entry tier_##_name = {						\
 	.store = _store,								\
 }
 
-enum kvoff_pool_figure { KVOFF_POOL_FILLED, KVOFF_POOL_FREE, KVOFF_POOL_USED, KVOFF_POOL_ORPHANS };
+enum kvoff_pool_figure { KVOFF_POOL_FILLED, KVOFF_POOL_FREE, KVOFF_POOL_USED, KVOFF_POOL_ORPHANS, KVOFF_POOL_TWINS };
 
 static u64 kvoff_pool_bytes(struct kvoff_pool *pool, enum kvoff_pool_figure figure)
 {
@@ -255,13 +276,16 @@ static u64 kvoff_pool_bytes(struct kvoff_pool *pool, enum kvoff_pool_figure figu
 		frames = pool->filled;
 		break;
 	case KVOFF_POOL_FREE:
-		frames = pool->nr_clean + pool->nr_dirty + pool->nr_zeroing;
+		frames = pool->nr_clean + pool->nr_dirty + pool->nr_zeroing + pool->nr_twins;
 		break;
 	case KVOFF_POOL_USED:
 		frames = pool->nr_used;
 		break;
 	case KVOFF_POOL_ORPHANS:
 		frames = pool->nr_orphans;
+		break;
+	case KVOFF_POOL_TWINS:
+		frames = pool->nr_twins;
 		break;
 	}
 	spin_unlock(&pool->lock);
@@ -290,6 +314,7 @@ KVOFF_TIER_ENTRY(capacity_bytes, 0644, tier_capacity_bytes_store, "%llu", READ_O
 KVOFF_TIER_ENTRY(used_bytes, 0444, NULL, "%llu", kvoff_tier_bytes(tier, KVOFF_POOL_USED));
 KVOFF_TIER_ENTRY(free_bytes, 0444, NULL, "%llu", kvoff_tier_bytes(tier, KVOFF_POOL_FREE));
 KVOFF_TIER_ENTRY(orphan_bytes, 0444, NULL, "%llu", kvoff_tier_bytes(tier, KVOFF_POOL_ORPHANS));
+KVOFF_TIER_ENTRY(twin_bytes, 0444, NULL, "%llu", kvoff_tier_bytes(tier, KVOFF_POOL_TWINS));
 KVOFF_TIER_ENTRY(state, 0444, NULL, "%s", kvoff_tier_state(tier));
 KVOFF_TIER_ENTRY(latency_ns, 0444, NULL, "%u", READ_ONCE(tier->latency_ns));
 KVOFF_TIER_ENTRY(bandwidth_mbps, 0444, NULL, "%u", READ_ONCE(tier->bandwidth_mbps));
@@ -302,6 +327,7 @@ static struct attribute *kvoff_tier_attrs[] = {
 	&tier_used_bytes.attr,
 	&tier_free_bytes.attr,
 	&tier_orphan_bytes.attr,
+	&tier_twin_bytes.attr,
 	&tier_state.attr,
 	&tier_latency_ns.attr,
 	&tier_bandwidth_mbps.attr,

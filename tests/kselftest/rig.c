@@ -94,6 +94,9 @@ int rig_up_sized(struct rig *rig, uint32_t bs, uint64_t capacity, uint64_t near_
 	rig->far_node = far_node();
 	if (rig->far_node < 0)
 		return -ENXIO;
+	/* most suites are about copies; the others turn it on */
+	if (sysfs_write("tuning/twins", "0"))
+		return -EIO;
 	ret = call(rig->control, KVOFF_CTL_LEASE, &lease);
 	if (!ret)
 		ret = tier_add(rig, "dram", 0, 0, capacity ?: capacity_for(near_bytes), &rig->near);
