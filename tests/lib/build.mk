@@ -7,6 +7,10 @@ lib-heap-src		:= tests/lib/heap.c tests/lib/mock.c
 lib-heap-kvoff		:= y
 lib-heap-ldlibs		:= $(lib-mock)
 
+lib-commit-src		:= tests/lib/commit.c tests/lib/mock.c
+lib-commit-kvoff	:= y
+lib-commit-ldlibs	:= $(lib-mock)
+
 lib-calls-src		:= tests/lib/calls.c tests/lib/mock.c
 lib-calls-kvoff		:= y
 lib-calls-ldlibs	:= $(lib-mock)
@@ -14,7 +18,7 @@ lib-calls-ldlibs	:= $(lib-mock)
 lib-fallback-src	:= tests/lib/fallback.c
 lib-fallback-kvoff	:= y
 
-lib-tests		:= lib-heap lib-calls lib-fallback
+lib-tests		:= lib-heap lib-commit lib-calls lib-fallback
 progs			+= $(lib-tests)
 tests-native		+= $(lib-tests)
 
