@@ -145,6 +145,8 @@ struct kvoff_pool {
 
 void kvoff_pool_init(struct kvoff_pool *pool, struct kvoff_tier *tier, unsigned int index);
 int kvoff_pool_set_target(struct kvoff_pool *pool, unsigned long target);
+void kvoff_pool_add(struct kvoff_pool *pool, struct folio *folio);
+void kvoff_pool_shed_twins(struct kvoff_pool *pool);
 bool kvoff_pool_work(struct kvoff_pool *pool);
 bool kvoff_pool_empty(struct kvoff_pool *pool);
 unsigned long kvoff_pool_gain(struct kvoff_pool *pool, unsigned long more);

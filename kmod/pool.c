@@ -286,6 +286,36 @@ void kvoff_frame_put(struct folio *folio, unsigned int index, u32 tier)
 	wake_up(&kvoff_frame_wait);
 }
 
+/* A twin is a free frame like any other from now on. Called with the pool locked. */
+void kvoff_pool_add(struct kvoff_pool *pool, struct folio *folio)
+{
+	lockdep_assert_held(&pool->lock);
+	if (folio_ref_freeze(folio, 1)) {
+		folio_ref_unfreeze(folio, 1);
+		list_add(&folio->lru, &pool->dirty);
+		pool->nr_dirty++;
+	} else {
+		list_add(&folio->lru, &pool->orphans);
+		pool->nr_orphans++;
+		kvoff_pool_account_locked(pool);
+	}
+}
+
+/* No twin is left when this returns; none may come meanwhile. */
+void kvoff_pool_shed_twins(struct kvoff_pool *pool)
+{
+	struct folio *folio;
+
+	do {
+		spin_lock(&pool->lock);
+		folio = kvoff_twin_steal(pool);
+		if (folio)
+			kvoff_pool_add(pool, folio);
+		spin_unlock(&pool->lock);
+		cond_resched();
+	} while (folio);
+}
+
 void kvoff_frame_zero(struct folio *folio)
 {
 	long i, nr = folio_nr_pages(folio);

@@ -424,6 +424,9 @@ static int kvoff_tier_close(struct kvoff_tier *tier)
 			if (kvoff_pool_in_use(&tier->pools[k]))
 				ret = -EBUSY;
 	}
+	/* blocks elsewhere know of twins here, and find them through the set: they must forget them first */
+	for (k = 0; k < KVOFF_NR_BLOCK_SIZES && !ret; k++)
+		kvoff_pool_shed_twins(&tier->pools[k]);
 	if (ret) {
 		WRITE_ONCE(tier->going, false);
 		for (k = 0; k < i; k++)

@@ -72,11 +72,11 @@ void kvoff_twin_keep(struct kvoff_block *b, struct folio *folio, unsigned int in
 }
 
 /**
- * kvoff_twin_take - take a block's twin, to move there or to drop it
+ * kvoff_twin_take - take a block's twin, to move there
  * @b:		the block, locked
  * @index:	block size index
  *
- * NULL if it has none, or had to give way. The frame counts as used from here on.
+ * NULL if it has none, or had to give way, or its tier is being removed. The frame counts as used from here on.
  */
 struct folio *kvoff_twin_take(struct kvoff_block *b, unsigned int index)
 {
@@ -89,7 +89,7 @@ struct folio *kvoff_twin_take(struct kvoff_block *b, unsigned int index)
 	pool = kvoff_twin_pool(b->twin_tier, index);
 	if (pool) {
 		spin_lock(&pool->lock);
-		folio = b->twin;
+		folio = READ_ONCE(pool->tier->going) ? NULL : b->twin;
 		if (folio) {
 			kvoff_twin_unlink(pool, folio);
 			pool->nr_used++;
@@ -100,11 +100,27 @@ struct folio *kvoff_twin_take(struct kvoff_block *b, unsigned int index)
 	return folio;
 }
 
-/* The block's bytes are about to change, or to go: its twin is worth nothing. Called with the block locked. */
+/*
+ * The block's bytes are about to change, or to go: its twin is worth nothing. Called with the block locked. In one
+ * step: a tier that is being removed waits for frames that are out.
+ */
 void kvoff_twin_drop(struct kvoff_block *b, unsigned int index)
 {
-	struct folio *folio = kvoff_twin_take(b, index);
+	struct kvoff_pool *pool;
+	struct folio *folio;
 
-	if (folio)
-		kvoff_frame_put(folio, index, b->twin_tier);
+	if (!READ_ONCE(b->twin))
+		return;
+	rcu_read_lock();
+	pool = kvoff_twin_pool(b->twin_tier, index);
+	if (pool) {
+		spin_lock(&pool->lock);
+		folio = b->twin;
+		if (folio) {
+			kvoff_twin_unlink(pool, folio);
+			kvoff_pool_add(pool, folio);
+		}
+		spin_unlock(&pool->lock);
+	}
+	rcu_read_unlock();
 }

@@ -76,7 +76,7 @@ FIXTURE_VARIANT_ADD(no_torn_bytes, 2m)
  */
 FIXTURE_VARIANT_ADD(no_torn_bytes, 64k_twins)
 {
-	.bs = 64 * KIB, .nr = 64, .moves = 20000, .interval_ms = "20", .pause_us = 500, .twins = "1",
+	.bs = 64 * KIB, .nr = 64, .moves = 8000, .interval_ms = "20", .pause_us = 500, .twins = "1",
 };
 
 FIXTURE_VARIANT_ADD(no_torn_bytes, 2m_twins)

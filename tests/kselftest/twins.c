@@ -164,6 +164,27 @@ TEST_F(twins, a_reference_refuses_the_flip)
 	EXPECT_EQ(0, wrong_bytes(r));
 }
 
+/* A tier that holds nothing but twins can go; the blocks forget them. */
+TEST_F(twins, do_not_hold_up_their_tier)
+{
+	struct region *r = filled(&self->rig, variant->bs, variant->nr);
+	uint64_t flips;
+
+	ASSERT_NE(NULL, r);
+	ASSERT_EQ(r->nr, move_blocks(&self->rig, r, 0, r->nr, self->rig.far, 0, NULL));
+	flips = stat_now("flips");
+	ASSERT_EQ(0, tier_remove(self->rig.control, "dram"));
+	EXPECT_EQ(-ENOENT, move_one(&self->rig, r, 0, self->rig.near, 0));
+	*block_at(r, 1) ^= 1;
+	*block_at(r, 1) ^= 1;
+	/* another tier of that number has no twins of theirs */
+	ASSERT_EQ(0, tier_add(&self->rig, "dram", 0, 0, 2 * variant->nr * variant->bs, &self->rig.near));
+	ASSERT_EQ(0, pool_set(&self->rig, "dram", variant->bs, 2 * variant->nr * variant->bs, KVOFF_POOL_WAIT));
+	EXPECT_EQ(r->nr, move_blocks(&self->rig, r, 0, r->nr, self->rig.near, 0, NULL));
+	EXPECT_EQ(flips, stat_now("flips"));
+	EXPECT_EQ(0, wrong_bytes(r));
+}
+
 TEST_F(twins, can_be_turned_off)
 {
 	struct region *r = filled(&self->rig, variant->bs, variant->nr);
