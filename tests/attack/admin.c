@@ -262,13 +262,16 @@ static void op_sysfs(struct self *me)
 	static const char * const files[] = {
 		"tuning/sample_interval_ms", "tuning/sample_percent", "tuning/reserve_percent", "tiers/dram/capacity_bytes",
 		"tiers/cxl0/capacity_bytes", "tiers/dram/pools/64kB/bytes", "tiers/cxl0/pools/2048kB/bytes",
-		"tiers/dram/pools/512kB/bytes",
+		"tiers/dram/pools/512kB/bytes", "tuning/twins", "tuning/twins",
 	};
 	const char *file = files[below(me, sizeof(files) / sizeof(*files))];
 	char value[64];
 	int ret;
 
-	switch (below(me, 4)) {
+	switch (below(me, 5)) {
+	case 4:
+		snprintf(value, sizeof(value), "%lu", below(me, 2));
+		break;
 	case 0:
 		snprintf(value, sizeof(value), "%lu", below(me, 100));
 		break;

@@ -164,3 +164,76 @@ unsigned int killed_submitters(unsigned int seconds)
 	/* 8 batches of 2 MiB at 5 MB/s would be 3 s for each on the link */
 	return (slowest > 10000) + !!wrong_bytes();
 }
+
+static atomic_ulong there;
+
+/* All blocks to the far tier and back, as long as there is one; and regions that end in the middle of it. */
+static void *traveller(void *arg)
+{
+	struct region *own = arg;
+	uint64_t i = 0;
+
+	while (!atomic_load(&stop)) {
+		struct region r;
+
+		if (own) {
+			/* few at a time: the tier shall often be empty, but for what they have left there */
+			uint64_t first = i++ % (NR / 4) * 4;
+			int moved = move_blocks(&rig, own, first, 4, rig.far, 0, NULL);
+
+			if (moved > 0)
+				atomic_fetch_add(&there, moved);
+			move_blocks(&rig, own, first, 4, rig.near, 0, NULL);
+			continue;
+		}
+		if (region_create(&rig, &r, BS, 4))
+			continue;
+		if (!region_commit(&r, 4 * BS, NULL)) {
+			for (i = 0; i < 4; i++)
+				*(volatile uint64_t *)block_at(&r, i) = i;
+			move_blocks(&rig, &r, 0, 4, rig.far, 0, NULL);
+			move_blocks(&rig, &r, 0, 4, rig.near, 0, NULL);
+		}
+		region_close(&r);
+	}
+	return NULL;
+}
+
+/* The far tier can go whenever all blocks are near. What they have left behind there is nobody's any more. */
+unsigned int coming_and_going(unsigned int seconds)
+{
+	uint64_t end = now_ms() + seconds * 1000;
+	unsigned int gone = 0, wrong = 0;
+	pthread_t threads[2];
+	int ret;
+
+	/* all are near to begin with, and the near tier alone must be able to keep all promises */
+	pool_set(&rig, "dram", BS, 2 * NR * BS, KVOFF_POOL_WAIT);
+	move_blocks(&rig, region, 0, NR, rig.near, 0, NULL);
+	sysfs_write("tuning/twins", "1");
+	atomic_store(&stop, false);
+	pthread_create(&threads[0], NULL, traveller, region);
+	pthread_create(&threads[1], NULL, traveller, NULL);
+	while (now_ms() < end) {
+		ret = tier_remove(rig.control, "cxl0");
+		if (ret == -EBUSY)
+			continue;
+		gone++;
+		if (!ret)
+			ret = tier_add(&rig, "cxl0", rig.far_node, 1, 16 * MIB, NULL);
+		if (!ret)
+			ret = pool_set(&rig, "cxl0", BS, 16 * BS, KVOFF_POOL_WAIT);
+		if (ret) {
+			printf("# a tier that goes and comes back: %s\n", strerror(-ret));
+			wrong++;
+			break;
+		}
+		usleep(rnd() % 4000);
+	}
+	atomic_store(&stop, true);
+	pthread_join(threads[0], NULL);
+	pthread_join(threads[1], NULL);
+	sysfs_write("tuning/twins", "0");
+	printf("# gone %u times, %lu moves there, %lu flips\n", gone, atomic_load(&there), stat_now("flips"));
+	return wrong + !!wrong_bytes();
+}

@@ -442,7 +442,7 @@ int main(int argc, char **argv)
 	}
 	state = seed;
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	printf("KTAP version 1\n1..%u\n# seed %lu\n", 2 * nr_kinds + 4, seed);
+	printf("KTAP version 1\n1..%u\n# seed %lu\n", 2 * nr_kinds + 5, seed);
 	ret = begin();
 	if (ret) {
 		printf("Bail out! %s\n", strerror(-ret));
@@ -472,6 +472,9 @@ int main(int argc, char **argv)
 	failed += ret;
 	ret = killed_submitters(seconds);
 	verdict(++nr, !ret, "submitters killed at any time");
+	failed += ret;
+	ret = coming_and_going(seconds);
+	verdict(++nr, !ret, "a tier that goes and comes back under moves");
 	failed += ret;
 	close(view);
 	left = rig_down(&rig);

@@ -27,5 +27,6 @@ uint64_t wrong_bytes(void);
 /* ---- inflight.c ---- each goes on for so long, and says how much was wrong */
 unsigned int changing_hands(unsigned int seconds);
 unsigned int killed_submitters(unsigned int seconds);
+unsigned int coming_and_going(unsigned int seconds);
 
 #endif /* PARSERS_H */

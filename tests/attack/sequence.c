@@ -123,6 +123,7 @@ static void settle_back(struct self *me)
 	sysfs_write("tuning/sample_interval_ms", "20");
 	sysfs_write("tuning/sample_percent", "20");
 	sysfs_write("tuning/reserve_percent", "2");
+	sysfs_write("tuning/twins", "1");
 	for (i = 0; i < 2; i++) {
 		const char *tier = i ? "cxl0" : "dram";
 
@@ -302,9 +303,11 @@ static void say_numbers(uint64_t ms)
 	printf("#");
 	for (i = 0; i < nr_all; i++)
 		printf(" %s %lu", all[i]->name, world->done[i]);
-	printf("\n# counters: moves %lu busy %lu acquired %lu written %lu cancelled %lu no_frame %lu orphaned %lu refaults %lu\n",
+	printf("\n# counters: moves %lu busy %lu acquired %lu written %lu cancelled %lu no_frame %lu orphaned %lu refaults %lu "
+	       "flips %lu twins_written %lu twins_room %lu\n",
 	       stat_now("moves"), stat_now("move_busy"), stat_now("move_acquired"), stat_now("move_written"),
-	       stat_now("move_cancelled"), stat_now("move_no_frame"), stat_now("orphaned"), stat_now("refaults"));
+	       stat_now("move_cancelled"), stat_now("move_no_frame"), stat_now("orphaned"), stat_now("refaults"),
+	       stat_now("flips"), stat_now("twins_written"), stat_now("twins_room"));
 }
 
 static void options(int argc, char **argv)
@@ -368,6 +371,7 @@ int main(int argc, char **argv)
 	world->tier_ids[0] = rig.near;
 	world->tier_ids[1] = rig.far;
 	sysfs_write("tuning/sample_interval_ms", "20");
+	sysfs_write("tuning/twins", "1");
 	begun = now_ms();
 	fflush(stdout);
 	for (i = 0; i < world->procs; i++) {

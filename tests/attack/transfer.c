@@ -298,6 +298,50 @@ static void op_pin(struct self *me)
 	check_words(me, "pin", m->slot, m->gen, page, &pin.got, 1, 0, lo);
 }
 
+/* A write through a pin that was taken before a move began and lets go before it ends must not be lost. */
+static void op_pin_write(struct self *me)
+{
+	struct map *m = pick_map(me, DATA, PROT_READ | PROT_WRITE);
+	uint64_t words[WORDS], page, k;
+	struct region r = { .fd = -1 };
+	volatile uint64_t *at;
+	struct mover mover;
+	struct pin pin;
+	uint32_t life;
+	int ret;
+
+	if (!m || !atomic_load(&world->slots[m->slot].full))
+		return;
+	k = below(me, m->pages);
+	page = m->first + k;
+	at = (volatile uint64_t *)(m->at + k * PAGE);
+	if (!page_take(me, m->slot, page))
+		return;
+	life = page_begin_store(m->slot, page);
+	fill_page(words, m->slot, m->gen, page, life);
+	ret = pin_take(&pin, 0, at, PIN_WRITE);
+	if (ret)
+		wrong(me, "pin for writing of slot %d page %lu: %d", m->slot, page, ret);
+	r.id = world->slots[m->slot].id;
+	ret = mover_start(&mover, me->rig, &r, page * PAGE / world->slots[m->slot].bs,
+			  atomic_load(&world->tier_ids[below(me, 2)]), 0);
+	if (ret)
+		wrong(me, "a thread could not begin: %d", ret);
+	usleep(below(me, 3000));
+	ret = pin_finish(&pin, words[0]);
+	if (ret)
+		wrong(me, "write through a pin: %d", ret);
+	mover_join(&mover);
+	note(me, "pinned write", r.id, page, life, mover.error);
+	expect(me, "move at a pinned write", mover.error, -ENOENT, -EBUSY, -EAGAIN, -ECANCELED, -ENOSPC);
+	ret = copy_words(words, at, 1);
+	if (ret)
+		wrong(me, "load after a pinned write: signal %d", ret);
+	/* one word of the page is certain, and here only: later both lives are right */
+	check_words(me, "write through a pin", m->slot, m->gen, page, words, 1, 0, life);
+	page_release(m->slot, page);
+}
+
 static void op_register(struct self *me)
 {
 	struct map *m = pick_map(me, DATA, PROT_READ);
@@ -326,6 +370,7 @@ const struct op transfer_ops[] = {
 	{ "vmsplice", 20, op_vmsplice },
 	{ "unsplice", 18, op_unsplice },
 	{ "pin", 10, op_pin },
+	{ "pin-write", 12, op_pin_write },
 	{ "register", 5, op_register },
 	{ NULL, 0, NULL }
 };
