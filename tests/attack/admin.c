@@ -260,7 +260,8 @@ static void op_lease(struct self *me)
 static void op_sysfs(struct self *me)
 {
 	static const char * const files[] = {
-		"tuning/sample_interval_ms", "tuning/sample_percent", "tuning/reserve_percent", "tiers/dram/capacity_bytes",
+		"tuning/sample_interval_ms", "tuning/sample_percent", "tuning/reserve_percent",
+		"tiers/dram/capacity_bytes",
 		"tiers/cxl0/capacity_bytes", "tiers/dram/pools/64kB/bytes", "tiers/cxl0/pools/2048kB/bytes",
 		"tiers/dram/pools/512kB/bytes", "tuning/twins", "tuning/twins",
 	};
@@ -295,7 +296,7 @@ static void op_hook(struct self *me)
 {
 	static const char * const hooks[] = { "mkwrite", "copy", "flip" };
 
-	hook_set(hooks[below(me, 3)], chance(me, 50) ? 0 : below(me, 4));
+	hook_set(hooks[below(me, 3)], chance(me, 80) ? 0 : 1 + below(me, 2));
 }
 
 /* What the kernel does when it is short of large pages: it looks at every page there is. */

@@ -255,7 +255,8 @@ static void op_info(struct self *me)
 	if (ret || info.id != s->id || info.block_size != s->bs || info.length != s->nr * s->bs || info.high > s->nr ||
 	    info.used > info.committed || info.committed > info.length || !info.nr_attached || info.flags ||
 	    strcmp(info.label, "attack"))
-		wrong(me, "info of region %u: %d, id %u, block size %u, length %llu, committed %llu, used %llu", s->id, ret,
+		wrong(me, "info of region %u: %d, id %u, block size %u, length %llu, committed %llu, used %llu",
+		      s->id, ret,
 		      info.id, info.block_size, info.length, info.committed, info.used);
 }
 
@@ -347,15 +348,16 @@ static void op_private(struct self *me)
 	descs = (struct kvoff_move_desc *)data;
 	results = (struct kvoff_move_result *)(data + PAGE);
 	descs[0] = (struct kvoff_move_desc){
-		.region = arg.id, .block = block, .to = atomic_load(&world->tier_ids[below(me, 2)]), .flags = below(me, 2),
+		.region = arg.id, .block = block, .to = atomic_load(&world->tier_ids[below(me, 2)]),
+		.flags = below(me, 2),
 	};
 	ret = move_batch(me->rig->control, descs, 1, results, &moved);
 	if (ret)
 		wrong(me, "a move whose buffers lie in kvoff's memory: %d", ret);
 	expect(me, "that move's result", results[0].error, -EBUSY, -ECANCELED, -ENOSPC, -ENOENT);
 	if (descs[0].block != block || moved != !results[0].error)
-		wrong(me, "a move whose buffers lie in kvoff's memory: block %llu of %lu, %u moved", descs[0].block, block,
-		      moved);
+		wrong(me, "a move whose buffers lie in kvoff's memory: block %llu of %lu, %u moved", descs[0].block,
+		      block, moved);
 out:
 	munmap(data, arg.block_size);
 	close(fd);

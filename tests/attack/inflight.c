@@ -42,7 +42,10 @@ static void *scribbler(void *arg)
 			break;
 		case 4:
 		case 5:
-			/* of the command area and the command's number only: what else io_uring can do is not ours to try */
+			/*
+			 * of the command area and the command's number only: what else io_uring can do is not ours to
+			 * try
+			 */
 			sqes[(own >> 33) % 2 ? 48 + (own >> 40) % 16 : 8 + (own >> 40) % 4] = own >> 48;
 			break;
 		case 6:
@@ -137,7 +140,9 @@ unsigned int killed_submitters(unsigned int seconds)
 				struct io_uring_cqe *cqe;
 
 				if (sqe) {
-					*sqe = (struct io_uring_sqe){ .opcode = IORING_OP_URING_CMD, .fd = rig.control };
+					*sqe = (struct io_uring_sqe){
+						.opcode = IORING_OP_URING_CMD, .fd = rig.control,
+					};
 					sqe->cmd_op = KVOFF_CTL_MOVE;
 					memcpy(sqe->cmd, &addr, sizeof(addr));
 					if (n % 3 == 0)

@@ -155,8 +155,8 @@ static void op_mmap_wrong(struct self *me)
 	at = mmap(NULL, length * PAGE, prot, flags, h->fd, kind_offset(kind) + first * PAGE);
 	note(me, "mmap wrong", kind, first, length, at == MAP_FAILED ? -errno : 0);
 	if (at != MAP_FAILED)
-		wrong(me, "mmap of kind %d, pages %lu + %lu of %lu, prot %d, flags %x, went through", kind, first, length,
-		      pages, prot, flags);
+		wrong(me, "mmap of kind %d, pages %lu + %lu of %lu, prot %d, flags %x, went through", kind, first,
+		      length, pages, prot, flags);
 	expect(me, "mmap", -errno, -EINVAL, -EACCES, -EPERM, -EOVERFLOW, -ENODEV, -ENOMEM);
 }
 
@@ -397,7 +397,8 @@ static void op_remap_file(struct self *me)
 	note(me, "remap_file_pages", m->slot, m->first, first, ret);
 	expect(me, "remap_file_pages", ret, -EINVAL, -EACCES);
 	if (!ret && first + m->pages > pages)
-		wrong(me, "remap_file_pages: kind %d pages %lu + %lu of %lu went through", m->kind, first, m->pages, pages);
+		wrong(me, "remap_file_pages: kind %d pages %lu + %lu of %lu went through", m->kind, first, m->pages,
+		      pages);
 	/* it is an mmap() over the old mapping, which is gone even if that fails */
 	if (ret)
 		map_drop(me, m);
@@ -469,7 +470,8 @@ static void op_read_state(struct self *me)
 		if ((present && (!tier_known(tier) || block >= s->nr)) || (!present && tier != KVOFF_TIER_NONE) ||
 		    flags & ~(KVOFF_STATE_PRESENT | KVOFF_STATE_MOVING | KVOFF_STATE_COPYING) || words[i + 1] >> 48 ||
 		    loc >> 32)
-			wrong(me, "state of block %lu of region %u is nonsense: %lx %lx", block, s->id, loc, words[i + 1]);
+			wrong(me, "state of block %lu of region %u is nonsense: %lx %lx", block, s->id, loc,
+			      words[i + 1]);
 	}
 }
 

@@ -225,7 +225,8 @@ void check_words(struct self *me, const char *how, int slot, uint32_t gen, uint6
 		if (i == nr)
 			return;
 	}
-	wrong(me, "%s: region %u (slot %d, block size %u), page %lu, offset %lu: expected lives %u to %u of generation %u, "
+	wrong(me,
+	      "%s: region %u (slot %d, block size %u), page %lu, offset %lu: expected lives %u to %u of generation %u, "
 	      "zero %u, found %016lx (mark %lu, slot %lu, generation %lu, page %lu, word %lu, life %lu)",
 	      how, s->id, slot, s->bs, page, (first + i) * sizeof(uint64_t), lo, hi, gen & 0xff,
 	      atomic_load(&s->lives[page].zero), words[i], words[i] >> 61,

@@ -180,8 +180,8 @@ static int fd_of(const struct kind *k)
 static void complain(const struct kind *k, const char *what, uint64_t a, int64_t ret)
 {
 	if (bad++ < 20)
-		printf("# %s: %s %lu: found %ld (%s), seed %lu\n", k->name, what, a, ret, ret < 0 ? strerror(-ret) : "success",
-		       seed);
+		printf("# %s: %s %lu: found %ld (%s), seed %lu\n", k->name, what, a, ret,
+		       ret < 0 ? strerror(-ret) : "success", seed);
 }
 
 /* Take back what the call has done. */
@@ -329,7 +329,8 @@ static void flip(const struct kind *k, uint8_t *p, unsigned int bits, uint64_t w
 static void put_back(void)
 {
 	struct kvoff_ctl_tier tier = {
-		.size = sizeof(tier), .flags = KVOFF_TIER_RANK | KVOFF_TIER_CAPACITY, .name = "dram", .capacity = 32 * MIB,
+		.size = sizeof(tier), .flags = KVOFF_TIER_RANK | KVOFF_TIER_CAPACITY, .name = "dram",
+		.capacity = 32 * MIB,
 	};
 
 	uint64_t b;

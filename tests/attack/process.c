@@ -101,7 +101,8 @@ static void kid_looks_at_inherited(struct self *me)
 	k = below(me, m->pages);
 	lo = page_lo(m->slot, m->first + k);
 	if (!copy_words(words, (uint64_t *)(m->at + k * PAGE), WORDS))
-		check_words(me, "load by a child through what it inherited", m->slot, m->gen, m->first + k, words, WORDS, 0,
+		check_words(me, "load by a child through what it inherited", m->slot, m->gen, m->first + k, words,
+			    WORDS, 0,
 			    lo);
 }
 

@@ -26,6 +26,7 @@
 
 /* An operation that takes longer than this hangs. */
 #define HANG_MS		120000
+#define MOST_PROCS	(PROCS_MAX / 2U)
 
 static const struct op *all[OPS_MAX];
 static unsigned int nr_all, weights;
@@ -104,7 +105,8 @@ static void check_accounts(struct self *me)
 	} while (now_ms() < end);
 	note(me, "accounts", committed, used, frames, nr);
 	if (found != committed || nr != live)
-		wrong(me, "expected %u regions with %lu committed bytes, found %u with %lu", live, committed, nr, found);
+		wrong(me, "expected %u regions with %lu committed bytes, found %u with %lu", live, committed, nr,
+		      found);
 	if (used != frames)
 		wrong(me, "regions use %lu bytes, tiers count %lu", used, frames);
 	if (tiers_sum("orphan_bytes") && !wait_for_sum("orphan_bytes", 0))
@@ -298,13 +300,14 @@ static void say_numbers(uint64_t ms)
 	for (i = 0; i < nr_all; i++)
 		ops += world->done[i];
 	printf("# %lu operations in %lu.%03lu s, %lu a second\n", ops, ms / 1000, ms % 1000, ops * 1000 / (ms ?: 1));
-	printf("# %lu pages loaded, %lu stored, %lu moves asked for, %lu made, %lu faults met\n", world->loads, world->stores,
-	       world->moves, world->moved, world->faults);
+	printf("# %lu pages loaded, %lu stored, %lu moves asked for, %lu made, %lu faults met\n", world->loads,
+	       world->stores, world->moves, world->moved, world->faults);
 	printf("#");
 	for (i = 0; i < nr_all; i++)
 		printf(" %s %lu", all[i]->name, world->done[i]);
-	printf("\n# counters: moves %lu busy %lu acquired %lu written %lu cancelled %lu no_frame %lu orphaned %lu refaults %lu "
-	       "flips %lu twins_written %lu twins_room %lu\n",
+	printf("\n");
+	printf("# counters: moves %lu busy %lu acquired %lu written %lu cancelled %lu no_frame %lu orphaned %lu "
+	       "refaults %lu flips %lu twins_written %lu twins_room %lu\n",
 	       stat_now("moves"), stat_now("move_busy"), stat_now("move_acquired"), stat_now("move_written"),
 	       stat_now("move_cancelled"), stat_now("move_no_frame"), stat_now("orphaned"), stat_now("refaults"),
 	       stat_now("flips"), stat_now("twins_written"), stat_now("twins_room"));
@@ -338,8 +341,8 @@ static void options(int argc, char **argv)
 		else
 			exit(2);
 	}
-	if (!every || !world->procs || world->procs > PROCS_MAX / 2) {
-		fprintf(stderr, "attack-sequence: --procs is 1 to %u, --every at least 1\n", PROCS_MAX / 2);
+	if (!every || !world->procs || world->procs > MOST_PROCS) {
+		fprintf(stderr, "attack-sequence: --procs is 1 to %u, --every at least 1\n", MOST_PROCS);
 		exit(2);
 	}
 }
@@ -362,7 +365,8 @@ int main(int argc, char **argv)
 	collect(process_ops);
 	collect(admin_ops);
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	printf("KTAP version 1\n1..3\n# seed %lu, %lu operations, %u processes\n", world->seed, world->ops, world->procs);
+	printf("KTAP version 1\n1..3\n# seed %lu, %lu operations, %u processes\n", world->seed, world->ops,
+	       world->procs);
 	ret = rig_up_sized(&rig, 64 * KIB, 128 * MIB, 4 * MIB, 4 * MIB);
 	if (ret) {
 		printf("Bail out! no tiers: %s\n", strerror(-ret));

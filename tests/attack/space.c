@@ -404,8 +404,8 @@ void ref_drop(struct self *me, struct ref *r)
 	if (KVOFF_LOC_FLAGS(old.location) & KVOFF_STATE_PRESENT && s->discards[old.block] == old.discards &&
 	    !(old.discards & 1) &&
 	    (now >> 8 != old.location >> 8 || !(KVOFF_LOC_FLAGS(now) & KVOFF_STATE_PRESENT)))
-		wrong(me, "acquire: region %u block %lu: expected location %lx, found %lx", s->id, old.block, old.location,
-		      now);
+		wrong(me, "acquire: region %u block %lu: expected location %lx, found %lx", s->id, old.block,
+		      old.location, now);
 	atomic_fetch_sub(old.count, 1);
 	note(me, "release", s->id, old.block, now, 0);
 	atomic_fetch_sub(&s->refs_active, 1);

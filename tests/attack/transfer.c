@@ -29,7 +29,10 @@ static unsigned int random_run(struct self *me, const struct map *m, uint64_t *f
 	return nr < m->pages - *first ? nr : m->pages - *first;
 }
 
-/* Begin a life of each page that nobody else writes, from the first on; what they shall hold is in the bounce buffer. */
+/*
+ * Begin a life of each page that nobody else writes, from the first on; what they shall hold is in
+ * the bounce buffer.
+ */
 static unsigned int run_begin(struct self *me, const struct map *m, uint64_t first, unsigned int nr)
 {
 	unsigned int i;
@@ -288,8 +291,8 @@ static void op_pin(struct self *me)
 	if (ret)
 		wrong(me, "move of a pinned block: %d", ret);
 	if (!result.error && result.from != desc.to)
-		wrong(me, "region %u block %llu: moved from %u to %u while it was pinned", s->id, desc.block, result.from,
-		      desc.to);
+		wrong(me, "region %u block %llu: moved from %u to %u while it was pinned", s->id, desc.block,
+		      result.from, desc.to);
 	if (result.error == -ENODATA)
 		wrong(me, "region %u block %llu: empty while it was pinned", s->id, desc.block);
 	ret = pin_finish(&pin, 0);
@@ -327,7 +330,7 @@ static void op_pin_write(struct self *me)
 			  atomic_load(&world->tier_ids[below(me, 2)]), 0);
 	if (ret)
 		wrong(me, "a thread could not begin: %d", ret);
-	usleep(below(me, 3000));
+	usleep(below(me, 1500));
 	ret = pin_finish(&pin, words[0]);
 	if (ret)
 		wrong(me, "write through a pin: %d", ret);
