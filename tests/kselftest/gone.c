@@ -176,8 +176,9 @@ static void *chase_main(void *arg)
 			if (!results[i].error)
 				atomic_fetch_add(&chase->moved, 1);
 			else
+				/* gone, or found by a mover just when its frame had been taken back */
 				chase->odd += results[i].error != -ECANCELED && results[i].error != -EBUSY &&
-					      results[i].error != -ENOENT;
+					      results[i].error != -ENOENT && results[i].error != -ENODATA;
 		}
 	}
 	return NULL;
