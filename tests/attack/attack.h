@@ -95,6 +95,7 @@ struct world {
 	_Atomic uint32_t tiers_lock;
 	_Atomic int tier_ids[2];
 	_Atomic uint64_t done[OPS_MAX];
+	_Atomic uint64_t spent_ms[OPS_MAX];
 	_Atomic uint64_t loads, stores, moves, moved, faults;
 	struct process processes[PROCS_MAX];
 	struct slot slots[SLOTS];

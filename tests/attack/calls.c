@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "attack.h"
+#include "tests/kselftest/pin.h"
 
 static void op_create(struct self *me)
 {
@@ -154,42 +155,101 @@ static bool block_take(struct self *me, int slot, uint64_t block)
 	return true;
 }
 
-static void op_discard(struct self *me)
+/* Discard blocks whose pages are all ours. */
+static void discard(struct self *me, const struct hold *h, uint64_t first, uint64_t nr)
 {
-	struct kvoff_region_discard arg = { .size = sizeof(arg) };
-	struct hold *h = pick_hold(me, true);
-	uint64_t block, end, k, per;
-	struct slot *s;
+	struct kvoff_region_discard arg = { .size = sizeof(arg), .first = first, .nr = nr };
+	struct slot *s = &world->slots[h->slot];
+	uint64_t block, k, per = s->bs / PAGE;
 	int ret;
 
-	if (!h)
-		return;
-	s = &world->slots[h->slot];
-	per = s->bs / PAGE;
-	arg.first = below(me, s->nr);
-	arg.nr = 1 + below(me, s->nr - arg.first < 16 ? s->nr - arg.first : 16);
-	end = arg.first;
-	while (end < arg.first + arg.nr && block_take(me, h->slot, end))
-		end++;
-	arg.nr = end - arg.first;
-	if (!arg.nr)
-		return;
-	for (block = arg.first; block < end; block++) {
+	for (block = first; block < first + nr; block++) {
 		atomic_fetch_add(&s->discards[block], 1);
 		for (k = 0; k < per; k++)
 			page_begin_zero(h->slot, block * per + k);
 	}
 	ret = call(h->fd, KVOFF_REGION_DISCARD, &arg);
-	note(me, "discard", s->id, arg.first, arg.nr, ret);
-	if (ret || arg.freed > arg.nr)
-		wrong(me, "discard: %d, %llu of %llu frames", ret, arg.freed, arg.nr);
-	for (block = arg.first; block < end; block++) {
+	note(me, "discard", s->id, first, nr, ret);
+	if (ret || arg.freed > nr)
+		wrong(me, "discard: %d, %llu of %lu frames", ret, arg.freed, nr);
+	for (block = first; block < first + nr; block++) {
 		atomic_fetch_add(&s->discards[block], 1);
-		for (k = 0; k < per; k++) {
+		for (k = 0; k < per; k++)
 			page_done(h->slot, block * per + k);
-			page_release(h->slot, block * per + k);
-		}
 	}
+}
+
+static void block_release(int slot, uint64_t block)
+{
+	uint64_t per = world->slots[slot].bs / PAGE, k;
+
+	for (k = 0; k < per; k++)
+		page_release(slot, block * per + k);
+}
+
+static void op_discard(struct self *me)
+{
+	struct hold *h = pick_hold(me, true);
+	uint64_t first, nr, taken = 0;
+	struct slot *s;
+
+	if (!h)
+		return;
+	s = &world->slots[h->slot];
+	first = below(me, s->nr);
+	nr = 1 + below(me, s->nr - first < 16 ? s->nr - first : 16);
+	while (taken < nr && block_take(me, h->slot, first + taken))
+		taken++;
+	if (taken)
+		discard(me, h, first, taken);
+	while (taken)
+		block_release(h->slot, first + --taken);
+}
+
+/*
+ * A pinned block keeps its frame when it is discarded, zeroed. What it has left behind in another tier is not zero,
+ * and must not come back.
+ */
+static void op_discard_pinned(struct self *me)
+{
+	struct map *m = pick_map(me, DATA, PROT_READ | PROT_WRITE);
+	struct hold *h = m ? hold_of(me, m->slot, true) : NULL;
+	uint64_t k, page, block;
+	struct pin pin;
+	struct slot *s;
+	int ret, i;
+
+	if (!h || h->gen != m->gen || !atomic_load(&world->slots[m->slot].full))
+		return;
+	s = &world->slots[m->slot];
+	k = below(me, m->pages);
+	page = m->first + k;
+	block = page * PAGE / s->bs;
+	if (!block_take(me, m->slot, block))
+		return;
+	for (i = 0; i < 3; i++) {
+		struct kvoff_move_desc desc = {
+			.region = s->id, .block = block, .to = atomic_load(&world->tier_ids[i % 2]), .flags = i == 0,
+		};
+		struct kvoff_move_result result;
+
+		/* before the last move, which may go where the block was before */
+		if (i == 2) {
+			ret = pin_take(&pin, 0, (volatile uint64_t *)(m->at + k * PAGE), PIN_READ);
+			if (ret)
+				wrong(me, "pin of slot %d page %lu: %d", m->slot, page, ret);
+			discard(me, h, block, 1);
+			ret = pin_finish(&pin, 0);
+			if (ret || pin.got)
+				wrong(me, "a pinned page after its discard: error %d, word %lx", ret, pin.got);
+		}
+		ret = move_batch(me->rig->control, &desc, 1, &result, NULL);
+		note(me, "move of pinned", s->id, block, desc.to, ret ?: result.error);
+		if (ret)
+			wrong(me, "move: %d", ret);
+	}
+	check_page(me, "load after a discard", m->slot, m->gen, page, m->at + k * PAGE);
+	block_release(m->slot, block);
 }
 
 static void op_discard_wrong(struct self *me)
@@ -372,6 +432,7 @@ const struct op call_ops[] = {
 	{ "commit", 24, op_commit },
 	{ "uncommit", 20, op_uncommit },
 	{ "discard", 40, op_discard },
+	{ "discard-pinned", 10, op_discard_pinned },
 	{ "discard-wrong", 6, op_discard_wrong },
 	{ "settle", 12, op_settle },
 	{ "info", 14, op_info },

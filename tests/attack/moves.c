@@ -105,7 +105,7 @@ static void check_result(struct self *me, const struct kvoff_move_desc *d, const
 
 static void op_move(struct self *me)
 {
-	uint32_t nr = 1 + below(me, 8), i, moved, events[BATCH], good = 0;
+	uint32_t nr = 1 + below(me, 4), i, moved, events[BATCH], good = 0;
 	struct kvoff_move_result results[BATCH];
 	struct kvoff_move_desc descs[BATCH];
 	bool interrupted = false;
@@ -337,7 +337,7 @@ void batches_drain(struct self *me, bool cancel)
 }
 
 const struct op move_ops[] = {
-	{ "move", 90, op_move },
+	{ "move", 70, op_move },
 	{ "move-wrong", 8, op_move_wrong },
 	{ "submit", 40, op_submit },
 	{ "submit-wrong", 5, op_submit_wrong },
