@@ -115,7 +115,7 @@ static long kvoff_call_commit(struct file *file, void *p)
 	ret = kvoff_commit_blocks(region, arg, &blocks);
 	if (ret)
 		return ret;
-	ret = blocks > region->nr_blocks ? -ENOMEM : kvoff_commit(region->index, blocks, &available);
+	ret = blocks > region->nr_blocks ? -ENOMEM : kvoff_region_promise(region, blocks, &available);
 	if (!ret) {
 		spin_lock(&region->account_lock);
 		fits = region->committed + blocks <= region->nr_blocks;
@@ -123,7 +123,7 @@ static long kvoff_call_commit(struct file *file, void *p)
 			region->committed += blocks;
 		spin_unlock(&region->account_lock);
 		if (!fits) {
-			kvoff_uncommit(region->index, blocks);
+			kvoff_region_unpromise(region, blocks);
 			ret = -ENOMEM;
 		}
 	}
@@ -151,7 +151,7 @@ static long kvoff_call_uncommit(struct file *file, void *p)
 	}
 	spin_unlock(&region->account_lock);
 	if (!ret)
-		kvoff_uncommit(region->index, blocks);
+		kvoff_region_unpromise(region, blocks);
 	arg->committed = kvoff_region_committed(region);
 	arg->available = 0;
 	return ret;
@@ -220,7 +220,7 @@ static const struct kvoff_call kvoff_attach_calls[] = {
 	}, {
 		.cmd		= KVOFF_REGION_INFO,
 		.size		= sizeof(struct kvoff_region_info),
-		.min_size	= sizeof(struct kvoff_region_info),
+		.min_size	= KVOFF_REGION_INFO_MIN,
 		.fn		= kvoff_call_info,
 	}, {
 		.cmd		= KVOFF_REGION_COMMIT,

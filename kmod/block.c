@@ -123,6 +123,7 @@ static struct folio *kvoff_block_strip(struct kvoff_region *region, struct kvoff
 	clear_bit(KVOFF_B_SAMPLED, &b->flags);
 	kvoff_block_publish(chunk, block, 0);
 	atomic64_dec(&region->tier_used[b->tier]);
+	kvoff_tenant_uncharge(region->tenant, b->tier, kvoff_region_bs(region));
 	spin_lock(&region->account_lock);
 	region->used--;
 	spin_unlock(&region->account_lock);

@@ -192,6 +192,12 @@ static u64 kvoff_commit_growable(unsigned int index)
 	return frames;
 }
 
+/* Frames that could be promised at this moment, with new ones if need be. */
+u64 kvoff_commit_available(unsigned int index)
+{
+	return kvoff_commit_room(index) + kvoff_commit_growable(index);
+}
+
 /**
  * kvoff_commit - promise frames
  * @index:	block size index
@@ -227,7 +233,7 @@ int kvoff_commit(unsigned int index, u64 nr, u64 *available)
 	if (ret == -ENOMEM)
 		kvoff_count(KVOFF_COMMIT_REFUSED, 1);
 out:
-	*available = kvoff_commit_room(index) + kvoff_commit_growable(index);
+	*available = kvoff_commit_available(index);
 	return ret;
 }
 

@@ -118,6 +118,21 @@ static long kvoff_call_pool_set(struct file *file, void *p)
 	return kvoff_tier_pool_set(p);
 }
 
+static long kvoff_call_tenant_add(struct file *file, void *p)
+{
+	return kvoff_tenant_add(p);
+}
+
+static long kvoff_call_tenant_set(struct file *file, void *p)
+{
+	return kvoff_tenant_change(p);
+}
+
+static long kvoff_call_tenant_remove(struct file *file, void *p)
+{
+	return kvoff_tenant_remove(p);
+}
+
 static long kvoff_call_link_set(struct file *file, void *p)
 {
 	return kvoff_link_set(p);
@@ -184,6 +199,9 @@ static const struct kvoff_call kvoff_control_calls[] = {
 	KVOFF_CTL_CALL(KVOFF_CTL_LINK_SET, kvoff_ctl_link, kvoff_call_link_set),
 	KVOFF_CTL_CALL(KVOFF_CTL_REGIONS, kvoff_ctl_regions, kvoff_call_regions),
 	KVOFF_CTL_CALL(KVOFF_CTL_MOVE, kvoff_ctl_move, kvoff_call_move),
+	KVOFF_CTL_CALL(KVOFF_CTL_TENANT_ADD, kvoff_ctl_tenant, kvoff_call_tenant_add),
+	KVOFF_CTL_CALL(KVOFF_CTL_TENANT_SET, kvoff_ctl_tenant, kvoff_call_tenant_set),
+	KVOFF_CTL_CALL(KVOFF_CTL_TENANT_REMOVE, kvoff_ctl_tenant, kvoff_call_tenant_remove),
 	{
 		.cmd		= KVOFF_CTL_REGION_VIEW,
 		.size		= sizeof(struct kvoff_ctl_region_view),

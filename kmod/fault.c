@@ -49,10 +49,11 @@ static vm_fault_t kvoff_first_touch(struct kvoff_region *region, struct kvoff_ch
 
 	if (!kvoff_region_charge(region))
 		return VM_FAULT_SIGBUS;
-	folio = kvoff_frame_first(region->index, &tier, &zeroed);
+	folio = kvoff_frame_first(region->tenant, region->index, &tier, &zeroed);
 	if (!folio)
 		wait_event_killable_timeout(kvoff_frame_wait,
-					    (folio = kvoff_frame_first(region->index, &tier, &zeroed)) != NULL,
+					    (folio = kvoff_frame_first(region->tenant, region->index, &tier,
+								       &zeroed)) != NULL,
 					    KVOFF_FRAME_PATIENCE);
 	if (!folio) {
 		kvoff_region_uncharge(region);

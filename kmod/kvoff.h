@@ -3,20 +3,21 @@
  * kvoff: what the module's files share.
  *
  * Locks, in the order in which they nest:
- *	kvoff_tier_admin	tiers come and go, sysfs included
+ *	kvoff_tier_admin	tiers and tenants come and go, sysfs included
  *	kvoff_tier_mutex	the set of tiers and their sizes
  *	region->chunk_mutex	a region's block records come into being; never taken under a block lock
  *	block lock		a bit of struct kvoff_block::flags; sleeps; not held over user copies or throttling
  *	folio lock		of a block's frame
  *	i_mmap_rwsem, page-table lock
  *				the core's, inside unmap_mapping_range()
- *	attach_lock, account_lock, pool->lock, link->lock
+ *	attach_lock, account_lock, tenant->lock, pool->lock, link->lock
  *				spinlocks; only kvoff_commit_lock nests in them
  *	kvoff_commit_lock	spinlock, innermost
  */
 #ifndef KVOFF_H
 #define KVOFF_H
 
+#include <linux/device.h>
 #include <linux/fs.h>
 #include <linux/kobject.h>
 #include <linux/kref.h>
@@ -38,6 +39,7 @@
 /* Block records and state entries live in chunks of so many blocks: one page of struct kvoff_state. */
 #define KVOFF_CHUNK_BLOCKS	(PAGE_SIZE / sizeof(struct kvoff_state))
 
+struct kvoff_tenant;
 struct kvoff_tier;
 
 /* ---- counters, in sysfs.c ---- */
@@ -56,12 +58,14 @@ enum kvoff_counter {
 	KVOFF_MOVES_WRITTEN,
 	KVOFF_MOVES_CANCELLED,
 	KVOFF_MOVES_NO_FRAME,
+	KVOFF_MOVES_OVER_QUOTA,
 	KVOFF_MOVES_POISONED,
 	KVOFF_MOVES_INVALID,
 	KVOFF_SAMPLES,
 	KVOFF_REFAULTS,
 	KVOFF_ORPHANED,
 	KVOFF_COMMIT_REFUSED,
+	KVOFF_COMMIT_OVER_QUOTA,
 	KVOFF_COMMIT_BROKEN,
 	KVOFF_CONVERTED_BYTES,
 	KVOFF_NR_COUNTERS
@@ -159,7 +163,7 @@ bool kvoff_pool_settled(struct kvoff_pool *pool);
 unsigned long kvoff_pool_reserve(const struct kvoff_pool *pool, unsigned long frames);
 void kvoff_pool_account(struct kvoff_pool *pool);
 
-struct folio *kvoff_frame_first(unsigned int index, u32 *tier, bool *zeroed);
+struct folio *kvoff_frame_first(struct kvoff_tenant *tenant, unsigned int index, u32 *tier, bool *zeroed);
 struct folio *kvoff_frame_target(unsigned int index, u32 tier);
 void kvoff_frame_put(struct folio *folio, unsigned int index, u32 tier);
 void kvoff_frame_zero(struct folio *folio);
@@ -225,6 +229,7 @@ struct kvoff_tier_set {
 	struct kvoff_tier *by_id[KVOFF_MAX_TIERS];
 };
 
+extern struct mutex kvoff_tier_admin;
 extern struct mutex kvoff_tier_mutex;
 extern struct kvoff_tier_set __rcu *kvoff_tiers;
 
@@ -247,6 +252,7 @@ extern spinlock_t kvoff_commit_lock;
 int kvoff_commit(unsigned int index, u64 nr, u64 *available);
 void kvoff_uncommit(unsigned int index, u64 nr);
 u64 kvoff_commit_room(unsigned int index);
+u64 kvoff_commit_available(unsigned int index);
 int kvoff_commit_rebase(unsigned int index, unsigned long *backing, unsigned long want, bool refuse);
 
 /* ---- shared.c ---- */
@@ -326,6 +332,7 @@ struct kvoff_chunk {
  * @kobj:	/sys/class/kvoff/regions/<id>; its count is the lifetime of this structure, not of the memory
  * @rcu:	for its end
  * @id:		number; comes again after 2^31 regions at the earliest
+ * @tenant:	whose node it was made through; pays for it, never changes
  * @index:	block size index
  * @nr_blocks:	span
  * @unit_size:	bytes, 0 if none was given
@@ -349,6 +356,7 @@ struct kvoff_region {
 	struct kobject kobj;
 	struct rcu_head rcu;
 	u32 id;
+	struct kvoff_tenant *tenant;
 	unsigned int index;
 	u64 nr_blocks;
 	u64 unit_size;
@@ -381,7 +389,7 @@ struct kvoff_attach {
 	struct xarray refs;
 };
 
-int kvoff_region_create(struct kvoff_region_create *arg);
+int kvoff_region_create(struct kvoff_tenant *tenant, struct kvoff_region_create *arg);
 struct kvoff_region *kvoff_region_get(u32 id);
 void kvoff_region_put(struct kvoff_region *region);
 void kvoff_region_info(struct kvoff_region *region, struct kvoff_region_info *info);
@@ -471,13 +479,88 @@ long kvoff_call(const struct kvoff_call *calls, size_t nr, struct file *file, un
 int kvoff_copy_struct(void *to, size_t known, size_t min_size, u64 addr);
 int kvoff_check_name(const char *name, bool may_be_empty);
 
-/* ---- control.c, tenant.c ---- */
+/* ---- control.c ---- */
 extern const struct file_operations kvoff_control_fops;
-extern const struct file_operations kvoff_tenant_fops;
 void kvoff_control_regions_changed(void);
 pid_t kvoff_control_policy_pid(void);
 
+/* ---- tenant.c, tenant_sysfs.c, quota.c ---- */
+
+/* Minor numbers from 1. */
+#define KVOFF_MAX_TENANTS	MINORMASK
+
+/**
+ * struct kvoff_share - a tenant's part of a tier in sysfs
+ * @kobj:	/sys/class/kvoff/<tenant>/tiers/<tier>
+ * @tenant:	whose; there as long as @kobj can be found
+ * @tier:	the tier's number
+ */
+struct kvoff_share {
+	struct kobject kobj;
+	struct kvoff_tenant *tenant;
+	u32 tier;
+};
+
+/**
+ * struct kvoff_tenant - whom quotas and classes of service belong to
+ * @dev:	/dev/kvoff/<tenant>; its count is the lifetime of this structure. Its name never changes
+ * @minor:	never changes
+ * @uid:	the node's owner, under kvoff_tier_admin
+ * @gid:	the node's group, under kvoff_tier_admin
+ * @mode:	the node's mode, under kvoff_tier_admin
+ * @class:	enum kvoff_class
+ * @users:	regions and open nodes; while there are any the tenant stays. Under the lock of the array of tenants
+ * @lock:	protects @quota and @committed
+ * @quota:	bytes that may be committed, 0 for no limit
+ * @committed:	bytes that its regions have committed
+ * @tier_quota:	bytes in each tier, 0 for no limit; written by the admin
+ * @tier_used:	bytes of its regions in each tier
+ * @tiers_kobj:	/sys/class/kvoff/<tenant>/tiers
+ * @shares:	one for each tier, under kvoff_tier_admin
+ */
+struct kvoff_tenant {
+	struct device dev;
+	u32 minor;
+	kuid_t uid;
+	kgid_t gid;
+	umode_t mode;
+	u32 class;
+	unsigned int users;
+	spinlock_t lock;
+	u64 quota;
+	u64 committed;
+	u64 tier_quota[KVOFF_MAX_TIERS];
+	atomic64_t tier_used[KVOFF_MAX_TIERS];
+	struct kobject *tiers_kobj;
+	struct kvoff_share *shares[KVOFF_MAX_TIERS];
+};
+
+int kvoff_tenant_add(const struct kvoff_ctl_tenant *arg);
+int kvoff_tenant_change(const struct kvoff_ctl_tenant *arg);
+int kvoff_tenant_remove(const struct kvoff_ctl_tenant *arg);
+void kvoff_tenant_use(struct kvoff_tenant *tenant);
+void kvoff_tenant_unuse(struct kvoff_tenant *tenant);
+void kvoff_tenant_put(struct kvoff_tenant *tenant);
+int kvoff_tenants_tier_come(u32 tier, const char *name);
+void kvoff_tenants_tier_gone(u32 tier);
+int kvoff_tenants_init(dev_t devt);
+void kvoff_tenants_exit(void);
+
+extern const struct attribute_group *kvoff_tenant_groups[];
+int kvoff_tenant_sysfs_add(struct kvoff_tenant *tenant);
+void kvoff_tenant_sysfs_del(struct kvoff_tenant *tenant);
+int kvoff_share_add(struct kvoff_tenant *tenant, u32 tier, const char *name);
+void kvoff_share_del(struct kvoff_tenant *tenant, u32 tier);
+
+int kvoff_region_promise(struct kvoff_region *region, u64 blocks, u64 *available);
+void kvoff_region_unpromise(struct kvoff_region *region, u64 blocks);
+bool kvoff_tenant_charge(struct kvoff_tenant *tenant, u32 tier, size_t bytes, bool over);
+void kvoff_tenant_uncharge(struct kvoff_tenant *tenant, u32 tier, size_t bytes);
+void kvoff_tenant_account(struct kvoff_tenant *tenant, u64 *quota, u64 *committed);
+void kvoff_tenant_set_quota(struct kvoff_tenant *tenant, u64 quota);
+
 /* ---- sysfs.c ---- */
+extern const struct class kvoff_class;
 extern struct kobject *kvoff_tiers_kobj;
 extern struct kobject *kvoff_regions_kobj;
 extern const struct kobj_type kvoff_tier_ktype;

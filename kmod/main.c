@@ -11,12 +11,11 @@
 #define CREATE_TRACE_POINTS
 #include "trace.h"
 
-/* control, and the default tenant */
-#define KVOFF_NR_DEVICES	2
+/* control, and the tenants */
+#define KVOFF_NR_DEVICES	(1 + KVOFF_MAX_TENANTS)
 
 static dev_t kvoff_devt;
 static struct cdev kvoff_control_cdev;
-static struct cdev kvoff_tenant_cdev;
 
 #ifdef KVOFF_TEST_HOOKS
 /* Delays in milliseconds at the places where races were found, for the tests that look for them. */
@@ -25,29 +24,6 @@ module_param_named(hook_mkwrite_ms, kvoff_hook_mkwrite_ms, uint, 0600);
 module_param_named(hook_copy_ms, kvoff_hook_copy_ms, uint, 0600);
 module_param_named(hook_flip_ms, kvoff_hook_flip_ms, uint, 0600);
 #endif
-
-static int __init kvoff_cdevs_init(void)
-{
-	int ret;
-
-	cdev_init(&kvoff_control_cdev, &kvoff_control_fops);
-	kvoff_control_cdev.owner = THIS_MODULE;
-	ret = cdev_add(&kvoff_control_cdev, kvoff_devt, 1);
-	if (ret)
-		return ret;
-	cdev_init(&kvoff_tenant_cdev, &kvoff_tenant_fops);
-	kvoff_tenant_cdev.owner = THIS_MODULE;
-	ret = cdev_add(&kvoff_tenant_cdev, kvoff_devt + 1, 1);
-	if (ret)
-		cdev_del(&kvoff_control_cdev);
-	return ret;
-}
-
-static void kvoff_cdevs_exit(void)
-{
-	cdev_del(&kvoff_tenant_cdev);
-	cdev_del(&kvoff_control_cdev);
-}
 
 static int __init kvoff_init(void)
 {
@@ -65,12 +41,19 @@ static int __init kvoff_init(void)
 	ret = kvoff_sysfs_init(kvoff_devt);
 	if (ret)
 		goto err_chrdev;
-	ret = kvoff_cdevs_init();
+	cdev_init(&kvoff_control_cdev, &kvoff_control_fops);
+	kvoff_control_cdev.owner = THIS_MODULE;
+	ret = cdev_add(&kvoff_control_cdev, kvoff_devt, 1);
 	if (ret)
 		goto err_sysfs;
+	ret = kvoff_tenants_init(kvoff_devt);
+	if (ret)
+		goto err_cdev;
 	kvoff_sample_set(kvoff_sample_interval_ms);
 	return 0;
 
+err_cdev:
+	cdev_del(&kvoff_control_cdev);
 err_sysfs:
 	kvoff_sysfs_exit();
 err_chrdev:
@@ -84,7 +67,8 @@ err_tiers:
 
 static void __exit kvoff_exit(void)
 {
-	kvoff_cdevs_exit();
+	cdev_del(&kvoff_control_cdev);
+	kvoff_tenants_exit();
 	kvoff_tiers_exit();
 	/* after this nobody can start the sampler any more */
 	kvoff_sysfs_exit();

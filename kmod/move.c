@@ -220,6 +220,9 @@ static void kvoff_move_count(int ret, size_t bytes)
 	case -ENOSPC:
 		kvoff_count(KVOFF_MOVES_NO_FRAME, 1);
 		break;
+	case -EDQUOT:
+		kvoff_count(KVOFF_MOVES_OVER_QUOTA, 1);
+		break;
 	case -EHWPOISON:
 		kvoff_count(KVOFF_MOVES_POISONED, 1);
 		break;
@@ -245,6 +248,7 @@ int kvoff_move_block(struct kvoff_region *region, const struct kvoff_move_desc *
 		.to	= desc->to,
 		.reason	= desc->reason,
 	};
+	size_t bs = kvoff_region_bs(region);
 	int ret;
 
 	*from = KVOFF_TIER_NONE;
@@ -277,6 +281,9 @@ int kvoff_move_block(struct kvoff_region *region, const struct kvoff_move_desc *
 	ret = -EBUSY;
 	if (test_bit(KVOFF_B_COPYING, &m.b->flags))
 		goto out_unlock;
+	ret = -EDQUOT;
+	if (!kvoff_tenant_charge(region->tenant, m.to, bs, false))
+		goto out_unlock;
 	trace_kvoff_move_start(region->id, m.block, m.from, m.to, m.reason);
 	ret = kvoff_move_to_twin(&m);
 	if (ret == -ENOENT) {
@@ -292,8 +299,9 @@ int kvoff_move_block(struct kvoff_region *region, const struct kvoff_move_desc *
 	else if (m.target)
 		kvoff_frame_put(m.target, region->index, m.to);
 	kvoff_block_unlock(m.b);
+	kvoff_tenant_uncharge(region->tenant, ret ? m.to : m.from, bs);
 	trace_kvoff_move_end(region->id, m.block, m.from, m.to, m.reason, ret);
-	kvoff_move_count(ret, kvoff_region_bs(region));
+	kvoff_move_count(ret, bs);
 	return ret;
 
 out_unlock:

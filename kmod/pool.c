@@ -185,13 +185,15 @@ static struct folio *kvoff_pool_take(struct kvoff_pool *pool, unsigned long leav
 
 /**
  * kvoff_frame_first - a frame for a block's first touch
+ * @tenant:	who is charged for it
  * @index:	block size index
  * @tier:	out: where it is
  * @zeroed:	out: false if the caller must zero it
  *
- * The fastest tier with room above its reserve; when all are down to their reserves, whatever is free.
+ * The fastest tier with room above its reserve and within the tenant's quota there; then, as what was committed can be
+ * used, beyond the quota; when all are down to their reserves, whatever is free.
  */
-struct folio *kvoff_frame_first(unsigned int index, u32 *tier, bool *zeroed)
+struct folio *kvoff_frame_first(struct kvoff_tenant *tenant, unsigned int index, u32 *tier, bool *zeroed)
 {
 	struct kvoff_tier_set *set;
 	struct folio *folio = NULL;
@@ -199,13 +201,17 @@ struct folio *kvoff_frame_first(unsigned int index, u32 *tier, bool *zeroed)
 
 	rcu_read_lock();
 	set = rcu_dereference(kvoff_tiers);
-	for (pass = 0; pass < 2 && !folio; pass++) {
+	for (pass = 0; pass < 3 && !folio; pass++) {
 		for (i = 0; i < set->nr && !folio; i++) {
 			struct kvoff_pool *pool = &set->by_rank[i]->pools[index];
-			unsigned long leave = pass ? 0 : kvoff_pool_reserve(pool, READ_ONCE(pool->filled));
+			unsigned long leave = pass < 2 ? kvoff_pool_reserve(pool, READ_ONCE(pool->filled)) : 0;
 
-			folio = kvoff_pool_take(pool, leave, true, zeroed);
 			*tier = set->by_rank[i]->id;
+			if (!kvoff_tenant_charge(tenant, *tier, kvoff_size_of(index), pass > 0))
+				continue;
+			folio = kvoff_pool_take(pool, leave, true, zeroed);
+			if (!folio)
+				kvoff_tenant_uncharge(tenant, *tier, kvoff_size_of(index));
 		}
 	}
 	rcu_read_unlock();

@@ -61,9 +61,12 @@ u32 kvoff_region_list(u32 after, u32 *ids, u32 nr)
 
 void kvoff_region_info(struct kvoff_region *region, struct kvoff_region_info *info)
 {
+	struct kvoff_tenant *tenant = region->tenant;
 	size_t bs = kvoff_region_bs(region);
 	unsigned int i;
 
+	/* callers of the first version are answered still */
+	static_assert(offsetof(struct kvoff_region_info, tenant) == KVOFF_REGION_INFO_MIN);
 	info->flags = 0;
 	info->id = region->id;
 	info->block_size = bs;
@@ -79,6 +82,10 @@ void kvoff_region_info(struct kvoff_region *region, struct kvoff_region_info *in
 	info->uid = from_kuid_munged(current_user_ns(), region->uid);
 	info->reserved = 0;
 	strscpy_pad(info->label, region->label, sizeof(info->label));
+	strscpy_pad(info->tenant, dev_name(&tenant->dev), sizeof(info->tenant));
+	kvoff_tenant_account(tenant, &info->tenant_quota, &info->tenant_committed);
+	info->tenant_class = READ_ONCE(tenant->class);
+	info->reserved2 = 0;
 	for (i = 0; i < KVOFF_MAX_TIERS; i++)
 		info->tier_used[i] = atomic64_read(&region->tier_used[i]) * bs;
 }
@@ -98,7 +105,7 @@ static int kvoff_region_check(const struct kvoff_region_create *arg)
 	return kvoff_check_name(arg->label, true);
 }
 
-static struct kvoff_region *kvoff_region_alloc(const struct kvoff_region_create *arg)
+static struct kvoff_region *kvoff_region_alloc(struct kvoff_tenant *tenant, const struct kvoff_region_create *arg)
 {
 	struct kvoff_region *region = kzalloc(sizeof(*region), GFP_KERNEL_ACCOUNT);
 
@@ -122,6 +129,8 @@ static struct kvoff_region *kvoff_region_alloc(const struct kvoff_region_create 
 	}
 	region->pid = get_pid(task_tgid(current));
 	region->uid = current_uid();
+	region->tenant = tenant;
+	kvoff_tenant_use(tenant);
 	kobject_init(&region->kobj, &kvoff_region_ktype);
 	return region;
 }
@@ -137,6 +146,7 @@ void kvoff_region_free(struct kvoff_region *region)
 	xa_destroy(&region->chunks);
 	kvoff_shared_put(region->shared);
 	put_pid(region->pid);
+	kvoff_tenant_put(region->tenant);
 	kfree_rcu(region, rcu);
 }
 
@@ -152,8 +162,9 @@ static void kvoff_region_teardown(struct kvoff_region *region)
 				kvoff_block_teardown(region, chunk, (u64)i * KVOFF_CHUNK_BLOCKS + k);
 		cond_resched();
 	}
-	kvoff_uncommit(region->index, region->committed);
+	kvoff_region_unpromise(region, region->committed);
 	region->committed = 0;
+	kvoff_tenant_unuse(region->tenant);
 }
 
 /*
@@ -171,7 +182,7 @@ void kvoff_region_detach(struct kvoff_region *region)
 	kvoff_control_regions_changed();
 }
 
-int kvoff_region_create(struct kvoff_region_create *arg)
+int kvoff_region_create(struct kvoff_tenant *tenant, struct kvoff_region_create *arg)
 {
 	struct kvoff_region *region;
 	int fd, ret;
@@ -179,7 +190,7 @@ int kvoff_region_create(struct kvoff_region_create *arg)
 	ret = kvoff_region_check(arg);
 	if (ret)
 		return ret;
-	region = kvoff_region_alloc(arg);
+	region = kvoff_region_alloc(tenant, arg);
 	if (IS_ERR(region))
 		return PTR_ERR(region);
 	ret = xa_alloc_cyclic(&kvoff_regions, &region->id, NULL, xa_limit_31b, &kvoff_region_last, GFP_KERNEL_ACCOUNT);
@@ -205,6 +216,7 @@ err_erase:
 	xa_erase(&kvoff_regions, region->id);
 	kvoff_shared_die(region->shared);
 err_put:
+	kvoff_tenant_unuse(tenant);
 	kvoff_region_put(region);
 	return ret;
 }

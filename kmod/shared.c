@@ -288,7 +288,7 @@ static const struct kvoff_call kvoff_view_calls[] = {
 	{
 		.cmd		= KVOFF_REGION_INFO,
 		.size		= sizeof(struct kvoff_region_info),
-		.min_size	= sizeof(struct kvoff_region_info),
+		.min_size	= KVOFF_REGION_INFO_MIN,
 		.fn		= kvoff_view_info,
 	},
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * /sys/class/kvoff: see sysfs-class-kvoff for what each attribute means. The class has one device each for the
- * control node, the tenants, tiers, tuning, stats and regions.
+ * control node, tiers, tuning, stats and regions, and one for each tenant (tenant_sysfs.c).
  */
 #include <linux/device.h>
 #include <linux/pid_namespace.h>
@@ -46,12 +46,14 @@ static const char * const kvoff_counter_names[KVOFF_NR_COUNTERS] = {
 	[KVOFF_MOVES_WRITTEN]		= "move_written",
 	[KVOFF_MOVES_CANCELLED]		= "move_cancelled",
 	[KVOFF_MOVES_NO_FRAME]		= "move_no_frame",
+	[KVOFF_MOVES_OVER_QUOTA]	= "move_over_quota",
 	[KVOFF_MOVES_POISONED]		= "move_poisoned",
 	[KVOFF_MOVES_INVALID]		= "move_invalid",
 	[KVOFF_SAMPLES]			= "samples",
 	[KVOFF_REFAULTS]		= "refaults",
 	[KVOFF_ORPHANED]		= "orphaned",
 	[KVOFF_COMMIT_REFUSED]		= "commit_refused",
+	[KVOFF_COMMIT_OVER_QUOTA]	= "commit_over_quota",
 	[KVOFF_COMMIT_BROKEN]		= "commit_broken",
 	[KVOFF_CONVERTED_BYTES]		= "converted_bytes",
 };
@@ -403,6 +405,7 @@ static struct kvoff_entry region_##_name = {						\
 }
 
 KVOFF_REGION_ENTRY(label, "%s", region->label);
+KVOFF_REGION_ENTRY(tenant, "%s", dev_name(&region->tenant->dev));
 KVOFF_REGION_ENTRY(pid, "%d", pid_nr_ns(region->pid, task_active_pid_ns(current)));
 KVOFF_REGION_ENTRY(uid, "%u", from_kuid_munged(current_user_ns(), region->uid));
 KVOFF_REGION_ENTRY(block_bytes, "%zu", kvoff_region_bs(region));
@@ -414,6 +417,7 @@ KVOFF_REGION_ENTRY(attached, "%d", atomic_read(&region->nr_attached));
 
 static struct attribute *kvoff_region_attrs[] = {
 	&region_label.attr,
+	&region_tenant.attr,
 	&region_pid.attr,
 	&region_uid.attr,
 	&region_block_bytes.attr,
@@ -448,12 +452,12 @@ static char *kvoff_devnode(const struct device *dev, umode_t *mode)
 	return kasprintf(GFP_KERNEL, "kvoff/%s", dev_name(dev));
 }
 
-static const struct class kvoff_class = {
+const struct class kvoff_class = {
 	.name		= "kvoff",
 	.devnode	= kvoff_devnode,
 };
 
-static struct device *kvoff_devices[6];
+static struct device *kvoff_devices[5];
 
 static struct device *kvoff_device(dev_t devt, const struct attribute_group **groups, const char *name)
 {
@@ -466,8 +470,8 @@ void kvoff_sysfs_policy_changed(void)
 }
 
 /**
- * kvoff_sysfs_init - make the class, its devices and their nodes
- * @devt:	first of the device numbers: control, then the default tenant
+ * kvoff_sysfs_init - make the class, its devices but the tenants, and the control node
+ * @devt:	device number of the control node
  */
 int kvoff_sysfs_init(dev_t devt)
 {
@@ -478,7 +482,6 @@ int kvoff_sysfs_init(dev_t devt)
 	} devices[ARRAY_SIZE(kvoff_devices)] = {
 		/* the control node comes last in use but first here: kvoff_sysfs_policy_changed() */
 		{ "control", devt, kvoff_control_groups },
-		{ "default", devt + 1, NULL },
 		{ "tiers", 0, NULL },
 		{ "regions", 0, NULL },
 		{ "tuning", 0, kvoff_tuning_groups },
@@ -500,8 +503,8 @@ int kvoff_sysfs_init(dev_t devt)
 		}
 		kvoff_devices[i] = dev;
 	}
-	kvoff_tiers_kobj = &kvoff_devices[2]->kobj;
-	kvoff_regions_kobj = &kvoff_devices[3]->kobj;
+	kvoff_tiers_kobj = &kvoff_devices[1]->kobj;
+	kvoff_regions_kobj = &kvoff_devices[2]->kobj;
 	return 0;
 
 err_devices:

@@ -14,7 +14,7 @@
  * kvoff_tier_admin is held over the whole of adding and removing a tier, sysfs included; kvoff_tier_mutex protects
  * the set and the sizes. Attributes are written under the latter only, so that removing a tier may wait for them.
  */
-static DEFINE_MUTEX(kvoff_tier_admin);
+DEFINE_MUTEX(kvoff_tier_admin);
 DEFINE_MUTEX(kvoff_tier_mutex);
 struct kvoff_tier_set __rcu *kvoff_tiers;
 /* The set before this one: no reader has it any more, and the next one is built in it. */
@@ -249,6 +249,7 @@ static void kvoff_tier_end(struct kvoff_tier *tier)
 {
 	unsigned int i;
 
+	kvoff_tenants_tier_gone(tier->id);
 	if (tier->thread)
 		kthread_stop(tier->thread);
 	for (i = 0; i < KVOFF_NR_BLOCK_SIZES; i++) {
@@ -318,6 +319,9 @@ int kvoff_tier_add(struct kvoff_ctl_tier *arg)
 	}
 
 	ret = kvoff_tier_sysfs_add(tier);
+	if (ret)
+		goto err_end;
+	ret = kvoff_tenants_tier_come(tier->id, tier->name);
 	if (ret)
 		goto err_end;
 	tier->thread = kthread_run(kvoff_tier_thread, tier, "kvoff/%s", tier->name);

@@ -5,14 +5,15 @@
  *
  * Devices
  *	/dev/kvoff/<tenant>	clients: create regions (KVOFF_REGION_CREATE)
- *	/dev/kvoff/control	CAP_SYS_ADMIN: tiers, the list of regions, the policy lease, moves
+ *	/dev/kvoff/control	CAP_SYS_ADMIN: tiers, tenants, the list of regions, the policy lease, moves
  *
  * How every ioctl works
  *	Its argument is a structure whose first __u32 is the structure's size as the caller knows it. A caller
  *	built against an older header passes a smaller size: the rest counts as zero. A caller built against a
  *	newer one passes a larger size: what this kernel does not know must be zero, or the call fails with
- *	E2BIG. Fields named "reserved" and unknown flag bits must be zero, or the call fails with EINVAL.
- *	Structures hold fixed-width types only; addresses travel as __aligned_u64.
+ *	E2BIG. A call's number stays when its structure grows. Fields named "reserved" and unknown flag bits must
+ *	be zero, or the call fails with EINVAL. Structures hold fixed-width types only; addresses travel as
+ *	__aligned_u64.
  *
  * Errors that every call shares
  *	ENOTTY		no such call on this kind of descriptor
@@ -32,7 +33,7 @@
 #include <linux/types.h>
 
 /* Version of this interface, in the module's /sys/class/kvoff/control/abi_version. Grows with each addition. */
-#define KVOFF_ABI_VERSION	1
+#define KVOFF_ABI_VERSION	2
 
 /* Block sizes: a power of two in this range, fixed for each region. */
 #define KVOFF_BLOCK_SIZE_MIN	(64U << 10)
@@ -133,7 +134,7 @@ struct kvoff_hint {
  * @reserved:	zero
  *
  * Returns a descriptor: the first attachment. The region lives until the last attachment's descriptor and
- * mapping are gone.
+ * mapping are gone. What it commits is charged to the tenant of this node for life, whoever attaches to it.
  * Errors: EMFILE, ENFILE; EOPNOTSUPP for a kind of region that this kernel does not have.
  */
 struct kvoff_region_create {
@@ -192,6 +193,11 @@ struct kvoff_region_attach {
  * @reserved:	out: zero
  * @label:	out: the name for people
  * @tier_used:	out: bytes in frames of each tier
+ * @tenant:	out: whose quota it uses (since version 2, as what follows)
+ * @tenant_quota: out: bytes that all of the tenant's regions may commit together, 0 for no limit
+ * @tenant_committed: out: bytes that they have committed
+ * @tenant_class: out: enum kvoff_class
+ * @reserved2:	out: zero
  *
  * Works on a view (KVOFF_CTL_REGION_VIEW) too, with ENODEV once the region is gone.
  */
@@ -211,8 +217,22 @@ struct kvoff_region_info {
 	__u32 reserved;
 	char label[KVOFF_NAME_LEN];
 	__aligned_u64 tier_used[KVOFF_MAX_TIERS];
+	char tenant[KVOFF_NAME_LEN];
+	__aligned_u64 tenant_quota;
+	__aligned_u64 tenant_committed;
+	__u32 tenant_class;
+	__u32 reserved2;
 };
-#define KVOFF_REGION_INFO	_IOWR(KVOFF_IOC_TYPE, 0x11, struct kvoff_region_info)
+/* The size of the structure's first version. */
+#define KVOFF_REGION_INFO_MIN	232
+#define KVOFF_REGION_INFO	_IOC(_IOC_READ | _IOC_WRITE, KVOFF_IOC_TYPE, 0x11, KVOFF_REGION_INFO_MIN)
+
+/* What a tenant's requests are: a word to the policy. */
+enum kvoff_class {
+	KVOFF_CLASS_NORMAL,
+	KVOFF_CLASS_LATENCY,	/* somebody waits for each of them */
+	KVOFF_CLASS_BATCH,	/* only how many are done in the end counts */
+};
 
 /**
  * struct kvoff_region_commit - change how much may be used (KVOFF_REGION_COMMIT, KVOFF_REGION_UNCOMMIT)
@@ -220,12 +240,13 @@ struct kvoff_region_info {
  * @flags:	zero
  * @bytes:	how much more, or less; a multiple of the block size
  * @committed:	out: the region's committed bytes after the call
- * @available:	out: bytes that could still be committed at this block size, a snapshot; set on ENOMEM too
+ * @available:	out: bytes that could still be committed at this block size, the lesser of what the tiers have and
+ *		what the tenant's quota leaves, a snapshot; set on ENOMEM and EDQUOT too
  *
  * A commit is a promise, not memory: committed bytes can be used at any place in the region, and using them never
  * fails for want of memory. Pools that are still being filled are waited for.
  * Errors of COMMIT: ENOMEM, the tiers have not so much (@available says how much), or more than @length would be
- * committed; EDQUOT, the tenant's quota (reserved).
+ * committed; EDQUOT, all regions of the tenant would have more committed than its quota.
  * Errors of UNCOMMIT: EBUSY, less would remain than is in use (free it first with KVOFF_REGION_DISCARD).
  */
 struct kvoff_region_commit {
@@ -382,6 +403,55 @@ struct kvoff_ctl_link {
 #define KVOFF_CTL_LINK_SET	_IOWR(KVOFF_IOC_TYPE, 0x45, struct kvoff_ctl_link)
 
 /**
+ * struct kvoff_ctl_tenant - who may use how much (KVOFF_CTL_TENANT_ADD, KVOFF_CTL_TENANT_SET, KVOFF_CTL_TENANT_REMOVE)
+ * @size:	sizeof(struct kvoff_ctl_tenant)
+ * @flags:	KVOFF_TENANT_*: for SET, which of the fields from @class to @quota to change; zero for ADD, which
+ *		takes all
+ * @name:	the tenant's name, and its node's: /dev/kvoff/<name>; for SET and REMOVE it says which tenant
+ * @class:	enum kvoff_class
+ * @uid:	the node's owner
+ * @gid:	the node's group
+ * @mode:	the node's mode, bits of 0666; 0 for 0600
+ * @quota:	bytes that all of its regions may have committed together, 0 for no limit
+ * @tiers:	bit N: @tier_quota[N] is given (ADD) or to be changed (SET)
+ * @reserved:	zero
+ * @tier_quota:	bytes of its blocks in each tier, 0 for no limit; less than a block for none. Gone with the tier
+ *
+ * The tenant "default" is there from the beginning, without limits. For SET, the owner and mode of a node that is
+ * there are changed by udev, or by chown and chmod: the kernel only tells udev.
+ *
+ * A quota below what is in use takes nothing away: it refuses new commits, and new blocks in the tier. At its quota
+ * in a tier, a tenant's first touches go to the next tier, and moves into the tier are refused; only where no other
+ * tier has a frame do first touches go over it, for what was committed can be used.
+ *
+ * Errors of ADD: EEXIST, a tenant or something else in /sys/class/kvoff has this name; EUSERS, a million tenants.
+ * Errors of ADD and SET: ENXIO, no such tier. Errors of SET: ENOENT, no such tenant.
+ * Errors of REMOVE: ENOENT; EBUSY, the tenant has regions, or its node is open.
+ */
+struct kvoff_ctl_tenant {
+	__u32 size;
+	__u32 flags;
+	char name[KVOFF_NAME_LEN];
+	__u32 class;
+	__u32 uid;
+	__u32 gid;
+	__u32 mode;
+	__aligned_u64 quota;
+	__u32 tiers;
+	__u32 reserved;
+	__aligned_u64 tier_quota[KVOFF_MAX_TIERS];
+};
+#define KVOFF_CTL_TENANT_ADD	_IOWR(KVOFF_IOC_TYPE, 0x49, struct kvoff_ctl_tenant)
+#define KVOFF_CTL_TENANT_SET	_IOWR(KVOFF_IOC_TYPE, 0x4a, struct kvoff_ctl_tenant)
+#define KVOFF_CTL_TENANT_REMOVE	_IOWR(KVOFF_IOC_TYPE, 0x4b, struct kvoff_ctl_tenant)
+
+#define KVOFF_TENANT_CLASS	(1U << 0)
+#define KVOFF_TENANT_UID	(1U << 1)
+#define KVOFF_TENANT_GID	(1U << 2)
+#define KVOFF_TENANT_MODE	(1U << 3)
+#define KVOFF_TENANT_QUOTA	(1U << 4)
+
+/**
  * struct kvoff_ctl_regions - list the regions (KVOFF_CTL_REGIONS)
  * @size:	sizeof(struct kvoff_ctl_regions)
  * @flags:	zero
@@ -463,6 +533,7 @@ struct kvoff_move_desc {
  *				(then @from is KVOFF_TIER_NONE)
  *		-ENOSPC		the target has no free frame; where it has capacity that no pool has, the pool
  *				grows, and later moves succeed
+ *		-EDQUOT		the tenant's quota in the target tier is used up
  *		-EHWPOISON	the source could not be read
  *		-EINVAL		@flags or a reserved field
  * @from:	the tier it was in, KVOFF_TIER_NONE if it was not looked at

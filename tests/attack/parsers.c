@@ -59,6 +59,10 @@ static const struct kind kinds[] = {
 	{ "regions", KVOFF_CTL_REGIONS, sizeof(struct kvoff_ctl_regions), CONTROL, true, { 0 } },
 	{ "region_view", KVOFF_CTL_REGION_VIEW, sizeof(struct kvoff_ctl_region_view), CONTROL, true, { -ENOENT } },
 	{ "move", KVOFF_CTL_MOVE, sizeof(struct kvoff_ctl_move), CONTROL, true, { 0 } },
+	{ "tenant_add", KVOFF_CTL_TENANT_ADD, sizeof(struct kvoff_ctl_tenant), CONTROL, false, { -EEXIST, -ENXIO } },
+	{ "tenant_set", KVOFF_CTL_TENANT_SET, sizeof(struct kvoff_ctl_tenant), CONTROL, true, { -ENOENT, -ENXIO } },
+	{ "tenant_remove", KVOFF_CTL_TENANT_REMOVE, sizeof(struct kvoff_ctl_tenant), CONTROL, false,
+	  { -EBUSY, -ENOENT } },
 };
 
 struct rig rig;
@@ -119,6 +123,7 @@ static void good(const struct kind *k, void *p)
 		struct kvoff_ctl_regions regions;
 		struct kvoff_ctl_region_view view;
 		struct kvoff_ctl_move move;
+		struct kvoff_ctl_tenant tenant;
 	} *u = p;
 
 	memset(p, 0, k->size);
@@ -167,7 +172,20 @@ static void good(const struct kind *k, void *p)
 		set_descs();
 		set_move(&u->move);
 		break;
+	case KVOFF_CTL_TENANT_ADD:
+	case KVOFF_CTL_TENANT_SET:
+	case KVOFF_CTL_TENANT_REMOVE:
+		strcpy(u->tenant.name, "default");
+		if (k->cmd == KVOFF_CTL_TENANT_SET)
+			u->tenant.flags = KVOFF_TENANT_CLASS;
+		break;
 	}
+}
+
+/* The size of the structure's first version. */
+static size_t first_size(const struct kind *k)
+{
+	return k->cmd == KVOFF_REGION_INFO ? KVOFF_REGION_INFO_MIN : k->size;
 }
 
 static int fd_of(const struct kind *k)
@@ -191,6 +209,7 @@ static void undo(const struct kind *k, const void *p, int64_t ret)
 	const struct kvoff_region_commit *commit = p;
 	const struct kvoff_ctl_tier *tier = p;
 	const struct kvoff_ctl_link *link = p;
+	struct kvoff_ctl_tenant tenant = { .size = sizeof(tenant) };
 
 	if (ret < 0)
 		return;
@@ -211,6 +230,10 @@ static void undo(const struct kind *k, const void *p, int64_t ret)
 		break;
 	case KVOFF_CTL_TIER_ADD:
 		tier_remove(rig.control, tier->name);
+		break;
+	case KVOFF_CTL_TENANT_ADD:
+		memcpy(tenant.name, ((struct kvoff_ctl_tenant *)p)->name, sizeof(tenant.name));
+		ioctl(rig.control, KVOFF_CTL_TENANT_REMOVE, &tenant);
 		break;
 	case KVOFF_CTL_LINK_SET:
 		((struct kvoff_ctl_link *)link)->budget_mbps = 0;
@@ -271,7 +294,7 @@ static void lengths(const struct kind *k)
 		if (len >= sizeof(uint32_t))
 			set_size(p, len);
 		ret = attempt(k, p);
-		if (len < sizeof(uint32_t) ? ret != -EFAULT : len < k->size ? ret != -EINVAL :
+		if (len < sizeof(uint32_t) ? ret != -EFAULT : len < first_size(k) ? ret != -EINVAL :
 		    k->may_succeed ? ret < 0 : ret != k->errors[0])
 			complain(k, "length", len, ret);
 		undo(k, p, ret);
@@ -334,8 +357,13 @@ static void put_back(void)
 	};
 
 	uint64_t b;
+	struct kvoff_ctl_tenant tenant = {
+		.size = sizeof(tenant), .flags = KVOFF_TENANT_QUOTA | KVOFF_TENANT_CLASS, .name = "default",
+		.tiers = 1U << rig.near | 1U << rig.far,
+	};
 
 	ioctl(rig.control, KVOFF_CTL_TIER_SET, &tier);
+	ioctl(rig.control, KVOFF_CTL_TENANT_SET, &tenant);
 	pool_set(&rig, "cxl0", 4 * BS, 0, KVOFF_POOL_WAIT);
 	/* a discard may have got through */
 	for (b = 0; b < NR; b++)

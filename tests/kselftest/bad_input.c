@@ -56,6 +56,8 @@ FIXTURE_TEARDOWN(bad_input)
 
 /**
  * struct sample - a call with arguments that have a known, harmless outcome
+ * @size:	of the structure
+ * @min:	of its first version
  * @want:	0 or -errno; MAKES_FD for a descriptor
  * @arg:	the argument
  */
@@ -64,6 +66,7 @@ struct sample {
 	unsigned long cmd;
 	enum kind kind;
 	size_t size;
+	size_t min;
 	int want;
 	union {
 		struct kvoff_region_create create;
@@ -79,13 +82,14 @@ struct sample {
 		struct kvoff_ctl_regions regions;
 		struct kvoff_ctl_region_view view;
 		struct kvoff_ctl_move move;
+		struct kvoff_ctl_tenant tenant;
 		uint8_t bytes[8192];
 		uint32_t head;
 	} arg;
 };
 
 #define MAKES_FD	1000
-#define SAMPLES		17
+#define SAMPLES		20
 
 static unsigned int samples(FIXTURE_DATA(bad_input) *self, struct sample *s)
 {
@@ -99,6 +103,7 @@ static unsigned int samples(FIXTURE_DATA(bad_input) *self, struct sample *s)
 		s[n].cmd = call;							\
 		s[n].kind = on;								\
 		s[n].size = sizeof(struct type);					\
+		s[n].min = call == KVOFF_REGION_INFO ? KVOFF_REGION_INFO_MIN : sizeof(struct type); \
 		s[n].want = outcome;							\
 		s[n].arg.member = (struct type){ .size = sizeof(struct type), ##__VA_ARGS__ };	\
 		n++;									\
@@ -121,6 +126,10 @@ static unsigned int samples(FIXTURE_DATA(bad_input) *self, struct sample *s)
 	SAMPLE(KVOFF_CTL_REGION_VIEW, CONTROL, kvoff_ctl_region_view, view, -ENOENT, .id = UINT32_MAX);
 	SAMPLE(KVOFF_CTL_MOVE, CONTROL, kvoff_ctl_move, move, 0, .nr = 1, .descs = (uintptr_t)&self->desc,
 	       .results = (uintptr_t)&self->result);
+	SAMPLE(KVOFF_CTL_TENANT_ADD, CONTROL, kvoff_ctl_tenant, tenant, -EEXIST, .name = "default");
+	SAMPLE(KVOFF_CTL_TENANT_SET, CONTROL, kvoff_ctl_tenant, tenant, -ENOENT, .name = "none",
+	       .flags = KVOFF_TENANT_QUOTA);
+	SAMPLE(KVOFF_CTL_TENANT_REMOVE, CONTROL, kvoff_ctl_tenant, tenant, -ENOENT, .name = "none");
 #undef SAMPLE
 	return n;
 }
@@ -156,7 +165,7 @@ static void try_sizes(struct __test_metadata *_metadata, FIXTURE_DATA(bad_input)
 		struct sample t = *s;
 
 		t.arg.head = size;
-		EXPECT_EQ(-EINVAL, try(self, &t)) TH_LOG("%s: %u bytes", s->name, size);
+		EXPECT_EQ(size < s->min ? -EINVAL : s->want, try(self, &t)) TH_LOG("%s: %u bytes", s->name, size);
 	}
 	for (i = 0; i < ARRAY_SIZE(longer); i++) {
 		struct sample t = *s;
@@ -338,6 +347,17 @@ TEST_F(bad_input, reserved_and_flags)
 		FIELD(KVOFF_CTL_REGIONS, kvoff_ctl_regions, nr, UINT32_MAX),
 		FIELD(KVOFF_CTL_REGION_VIEW, kvoff_ctl_region_view, flags, 1),
 		FIELD(KVOFF_CTL_REGION_VIEW, kvoff_ctl_region_view, fd_flags, O_RDWR),
+		FIELD(KVOFF_CTL_TENANT_ADD, kvoff_ctl_tenant, flags, KVOFF_TENANT_QUOTA),
+		FIELD(KVOFF_CTL_TENANT_ADD, kvoff_ctl_tenant, class, KVOFF_CLASS_BATCH + 1),
+		FIELD(KVOFF_CTL_TENANT_ADD, kvoff_ctl_tenant, mode, 01000),
+		FIELD(KVOFF_CTL_TENANT_ADD, kvoff_ctl_tenant, tiers, 1U << KVOFF_MAX_TIERS),
+		FIELD(KVOFF_CTL_TENANT_ADD, kvoff_ctl_tenant, reserved, 1),
+		FIELD(KVOFF_CTL_TENANT_SET, kvoff_ctl_tenant, flags, 0),
+		FIELD(KVOFF_CTL_TENANT_SET, kvoff_ctl_tenant, flags, KVOFF_TENANT_QUOTA << 1),
+		FIELD(KVOFF_CTL_TENANT_SET, kvoff_ctl_tenant, reserved, 1),
+		FIELD(KVOFF_CTL_TENANT_REMOVE, kvoff_ctl_tenant, flags, KVOFF_TENANT_QUOTA),
+		FIELD(KVOFF_CTL_TENANT_REMOVE, kvoff_ctl_tenant, tiers, 1),
+		FIELD(KVOFF_CTL_TENANT_REMOVE, kvoff_ctl_tenant, reserved, 1),
 		FIELD(KVOFF_CTL_MOVE, kvoff_ctl_move, flags, 1),
 		FIELD(KVOFF_CTL_MOVE, kvoff_ctl_move, nr, 0),
 		FIELD(KVOFF_CTL_MOVE, kvoff_ctl_move, nr, KVOFF_MOVE_MAX + 1),

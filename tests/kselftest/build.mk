@@ -4,7 +4,7 @@
 # the Debian 13 root only, which has the harness and liburing; elsewhere they are skipped.
 kst-harness	:= $(wildcard /usr/include/kselftest/kselftest_harness.h)
 kst-suites	:= name-stays no-torn-bytes write-races refused-moves twins acquire commit gone bad-input \
-		   bad-mappings bad-tiers batches sampling sysfs tracepoints movable twin-cost
+		   bad-mappings bad-tiers tenants batches sampling sysfs tracepoints movable twin-cost
 
 define kst-suite
 kst-$(1)-src	:= tests/kselftest/$(subst -,_,$(1)).c $(addprefix tests/kselftest/,rig.c bytes.c pin.c)

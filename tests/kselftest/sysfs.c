@@ -159,7 +159,7 @@ static bool is_sane(const char *name, const char *value)
 	/* one value a file, one line */
 	if (!len || value[len - 1] != '\n' || strchr(value, '\n') != value + len - 1)
 		return false;
-	if (!strcmp(name, "label"))
+	if (!strcmp(name, "label") || !strcmp(name, "tenant") || !strcmp(name, "class"))
 		return true;
 	if (!strcmp(name, "state"))
 		return !strcmp(value, "ready\n") || !strcmp(value, "filling\n") || !strcmp(value, "short\n");
@@ -266,6 +266,8 @@ TEST_F(sysfs, figures)
 	EXPECT_EQ(BS, sysfs_u64("regions/%s/block_bytes", id));
 	EXPECT_EQ(1, sysfs_u64("regions/%s/attached", id));
 	EXPECT_EQ(getpid(), sysfs_u64("regions/%s/pid", id));
+	EXPECT_EQ(4 * BS, sysfs_u64("default/committed_bytes"));
+	EXPECT_EQ(2 * BS, sysfs_u64("default/used_bytes"));
 	EXPECT_EQ(KVOFF_ABI_VERSION, sysfs_u64("control/abi_version"));
 	r->data[3 * BS] = 1;
 	EXPECT_EQ(touches + 1, stat_now("first_touches"));
@@ -275,6 +277,8 @@ TEST_F(sysfs, figures)
 	EXPECT_EQ(2 * BS, sysfs_u64("tiers/dram/used_bytes"));
 	EXPECT_EQ(BS, sysfs_u64("tiers/cxl0/used_bytes"));
 	EXPECT_EQ(BS, sysfs_u64("tiers/cxl0/pools/64kB/used_bytes"));
+	EXPECT_EQ(2 * BS, sysfs_u64("default/tiers/dram/used_bytes"));
+	EXPECT_EQ(BS, sysfs_u64("default/tiers/cxl0/used_bytes"));
 	region_close(r);
 	EXPECT_EQ(UINT64_MAX, sysfs_u64("regions/%s/used_bytes", id));
 	EXPECT_EQ(0, tiers_sum("used_bytes"));

@@ -10,6 +10,8 @@
 #include <time.h>
 #include <utime.h>
 
+#include <kvoff.h>
+
 #include "tests/tools/ktap.h"
 #include "tools/json_read.h"
 
@@ -141,7 +143,7 @@ static void healthy(void)
 	set("/proc/77/comm", "kvoffd\n");
 	set("/dev/kvoff/control", "\n");
 	set("/dev/kvoff/default", "\n");
-	set("/sys/class/kvoff/control/abi_version", "1\n");
+	set("/sys/class/kvoff/control/abi_version", "%d\n", KVOFF_ABI_VERSION);
 	set("/sys/class/kvoff/control/policy_pid", "77\n");
 	set("/sys/class/kvoff/tuning/sample_interval_ms", "5000\n");
 	counter("moves", 1000);
