@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * kvoffctl: look at kvoff, set up its tiers, find out what keeps it from working.
+ * kvoffctl: look at kvoff, set up its tiers and tenants, find out what keeps it from working.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,10 +15,12 @@ static const struct {
 	{ "status", cmd_status },
 	{ "tiers", cmd_tiers },
 	{ "regions", cmd_regions },
+	{ "tenants", cmd_tenants },
 	{ "watch", cmd_watch },
 	{ "doctor", cmd_doctor },
 	{ "tier", cmd_tier },
 	{ "pool", cmd_pool },
+	{ "tenant", cmd_tenant },
 };
 #define NR_COMMANDS	(sizeof(commands) / sizeof(commands[0]))
 
@@ -28,6 +30,7 @@ static const char usage_text[] =
 "  status                          what is there and what it does\n"
 "  tiers                           the tiers\n"
 "  regions                         the regions and where their bytes are\n"
+"  tenants                         the tenants, their quotas and what they use\n"
 "  watch [-n SECONDS] [-c COUNT]   a line every SECONDS (1), COUNT times (without end)\n"
 "  doctor                          what keeps kvoff from working or from helping, and the command that mends it\n"
 "\n"
@@ -35,6 +38,11 @@ static const char usage_text[] =
 "  tier set NAME [--capacity SIZE] [--rank N] [--latency NS --bandwidth MBPS]\n"
 "  tier remove NAME\n"
 "  pool TIER --block SIZE --bytes SIZE [--wait]\n"
+"\n"
+"  tenant add NAME [--owner USER] [--group GROUP] [--mode MODE] [--class latency|normal|batch]\n"
+"                  [--quota SIZE|none] [--tier TIER=SIZE|none]...\n"
+"  tenant set NAME, and what to change of the same\n"
+"  tenant remove NAME\n"
 "\n"
 "exit status: 0 done (doctor: nothing found), 1 failed (doctor: something found), 2 wrong usage\n";
 

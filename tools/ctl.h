@@ -25,6 +25,8 @@ int cmd_watch(int argc, char **argv, bool json);
 int cmd_doctor(int argc, char **argv, bool json);
 int cmd_tier(int argc, char **argv, bool json);
 int cmd_pool(int argc, char **argv, bool json);
+int cmd_tenants(int argc, char **argv, bool json);
+int cmd_tenant(int argc, char **argv, bool json);
 
 /* Prints "kvoff: " and the message. */
 void complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -17,6 +17,7 @@ static const struct {
 	{ "move_written", "written to during the copy" },
 	{ "move_cancelled", "command cancelled" },
 	{ "move_no_frame", "no free frame in the target" },
+	{ "move_over_quota", "tenant's quota in the target used up" },
 	{ "move_poisoned", "source could not be read" },
 	{ "move_invalid", "empty or gone by then" },
 };

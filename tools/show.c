@@ -118,6 +118,7 @@ static void region_json(struct json *j, const struct kvoff_region_info *r, const
 
 	json_object(j, NULL);
 	json_u64(j, "id", r->id);
+	json_string(j, "tenant", r->tenant);
 	json_string(j, "label", r->label);
 	json_i64(j, "pid", r->pid);
 	json_u64(j, "uid", r->uid);
@@ -151,13 +152,15 @@ static void regions_people(const struct kvoff_region_info *r, unsigned int nr, c
 		puts("no regions");
 		return;
 	}
-	printf("%6s %8s %6s %6s %8s %9s %8s", "REGION", "PID", "UID", "BLOCK", "LENGTH", "COMMITTED", "USED");
+	printf("%6s %-16s %8s %6s %6s %8s %9s %8s", "REGION", "TENANT", "PID", "UID", "BLOCK", "LENGTH", "COMMITTED", "USED");
 	for (k = 0; k < t->nr; k++)
 		printf(" %10s", t->tier[k].name);
 	puts("  LABEL");
 	for (i = 0; i < nr; i++, r++) {
-		printf("%6u %8d %6u %6s %8s %9s %8s", r->id, r->pid, r->uid, size_format(r->block_size).s,
-		       size_format(r->length).s, size_format(r->committed).s, size_format(r->used).s);
+		/* an older module names no tenant */
+		printf("%6u %-16s %8d %6u %6s %8s %9s %8s", r->id, *r->tenant ? r->tenant : "-", r->pid, r->uid,
+		       size_format(r->block_size).s, size_format(r->length).s, size_format(r->committed).s,
+		       size_format(r->used).s);
 		for (k = 0; k < t->nr; k++)
 			printf(" %10s", size_format(r->tier_used[t->tier[k].id]).s);
 		printf("  ");
@@ -240,12 +243,13 @@ int cmd_status(int argc, char **argv, bool json)
 			       d.report ? ", policy " : "", json_member_string(d.report, "policy", ""));
 		else
 			puts("daemon   not running: everything works and nothing moves");
-		printf("moves    %llu, %s; refused: %llu pinned, %llu acquired, %llu written to, %llu for want of a frame\n",
+		printf("moves    %llu, %s; refused: %llu pinned, %llu acquired, %llu written to, %llu for want of a frame, %llu over quota\n",
 		       (unsigned long long)counters_get(&c, "moves"), size_format(counters_get(&c, "moved_bytes")).s,
 		       (unsigned long long)counters_get(&c, "move_busy"),
 		       (unsigned long long)counters_get(&c, "move_acquired"),
 		       (unsigned long long)counters_get(&c, "move_written"),
-		       (unsigned long long)counters_get(&c, "move_no_frame"));
+		       (unsigned long long)counters_get(&c, "move_no_frame"),
+		       (unsigned long long)counters_get(&c, "move_over_quota"));
 		tiers_people(&t, &d);
 	}
 	daemon_free(&d);

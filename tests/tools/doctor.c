@@ -416,6 +416,51 @@ static void test_show(void)
 	ktap_result(run_status == 1 && output_has("the module is not loaded"), "status without the module: says so");
 }
 
+static void tenant(const char *name, const char *class, unsigned long long quota, unsigned long long committed)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/class/kvoff/%s/class", name);
+	set(path, "%s\n", class);
+	snprintf(path, sizeof(path), "/sys/class/kvoff/%s/quota_bytes", name);
+	set(path, "%llu\n", quota);
+	snprintf(path, sizeof(path), "/sys/class/kvoff/%s/committed_bytes", name);
+	set(path, "%llu\n", committed);
+	snprintf(path, sizeof(path), "/sys/class/kvoff/%s/used_bytes", name);
+	set(path, "%llu\n", committed / 2);
+	snprintf(path, sizeof(path), "/sys/class/kvoff/%s/tiers/fast/quota_bytes", name);
+	set(path, "%llu\n", quota / 4);
+	snprintf(path, sizeof(path), "/sys/class/kvoff/%s/tiers/fast/used_bytes", name);
+	set(path, "%llu\n", committed / 2);
+}
+
+static void test_tenants(void)
+{
+	const struct json_value *t;
+	struct json_value *v;
+
+	healthy();
+	run("KVOFF_SYSROOT=%s $BIN/kvoffctl tenants", scratch("m"));
+	ktap_result(!run_status && output_has("no tenants"), "tenants: none");
+	tenant("default", "normal", 0, 0);
+	tenant("search", "latency", 8ULL << 30, 2ULL << 30);
+	run("KVOFF_SYSROOT=%s $BIN/kvoffctl tenants", scratch("m"));
+	ktap_result(!run_status && output_has("search           latency        8G        2G       1G           1G/2G") &&
+			    output_has("default          normal          -"),
+		    "tenants: a line each, a dash for no limit");
+	run("KVOFF_SYSROOT=%s $BIN/kvoffctl tenants --json", scratch("m"));
+	v = json_parse(run_output, strlen(run_output));
+	t = json_member(v, "tenants");
+	t = t && t->child ? t->child->next : NULL;
+	ktap_result(!run_status && t && !strcmp(json_member_string(t, "name", ""), "search") &&
+			    json_member_number(t, "quota_bytes", 0) == 8ULL << 30 &&
+			    json_member_number(json_member(t, "tiers")->child, "quota_bytes", 0) == 2ULL << 30,
+		    "tenants --json: all of it");
+	json_free(v);
+	run("KVOFF_SYSROOT=%s $BIN/kvoffctl tenants", scratch("nowhere"));
+	ktap_result(run_status == 1 && output_has("the module is not loaded"), "tenants without the module: says so");
+}
+
 static void test_usage(void)
 {
 	static const char *const bad[] = {
@@ -451,6 +496,33 @@ static void test_usage(void)
 		"pool a --block 96K --bytes 1M",
 		"pool a --block 4M --bytes 8M",
 		"pool a --block 2M --bytes 3M",
+		"tenants x",
+		"tenant",
+		"tenant x",
+		"tenant add",
+		"tenant add a b",
+		"tenant add ''",
+		"tenant add 12345678901234567890123456789012",
+		"tenant add a --owner no-such-user",
+		"tenant add a --owner 4294967295",
+		"tenant add a --group no-such-group",
+		"tenant add a --mode 0770",
+		"tenant add a --mode 0",
+		"tenant add a --mode rw",
+		"tenant add a --mode 00660",
+		"tenant add a --mode ''",
+		"tenant add a --class fast",
+		"tenant add a --quota much",
+		"tenant add a --quota -1",
+		"tenant add a --tier fast",
+		"tenant add a --tier =1G",
+		"tenant add a --tier fast=",
+		"tenant add a --tier fast=x",
+		"tenant add a --nonsense",
+		"tenant set a",
+		"tenant set --quota 1G",
+		"tenant remove",
+		"tenant remove a --quota 1G",
 		"--nonsense",
 	};
 	size_t i, n = sizeof(bad) / sizeof(bad[0]), right = 0;
@@ -468,11 +540,16 @@ static void test_usage(void)
 	healthy();
 	run("KVOFF_SYSROOT=%s $BIN/kvoffctl tier add x --node 1 --capacity 2M", scratch("m"));
 	ktap_result(run_status == 1 && output_has("kvoff: tier x: "), "a control device that is none: says so");
+	run("KVOFF_SYSROOT=%s $BIN/kvoffctl tenant add a --quota 1G --tier fast=none", scratch("m"));
+	ktap_result(run_status == 1 && output_has("kvoff: tenant a: the module that is loaded knows no tenants"),
+		    "tenant add with a module that has no such call");
+	run("KVOFF_SYSROOT=%s $BIN/kvoffctl tenant add a --tier slow=1G", scratch("m"));
+	ktap_result(run_status == 1 && output_has("tier slow: there is no such tier"), "a quota in a tier that is not there");
 }
 
 int main(void)
 {
-	ktap_begin(52);
+	ktap_begin(58);
 	test_healthy();
 	test_module();
 	test_cxl();
@@ -481,6 +558,7 @@ int main(void)
 	test_moves();
 	test_daemon();
 	test_show();
+	test_tenants();
 	test_usage();
 	return ktap_end();
 }
