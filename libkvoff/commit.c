@@ -62,6 +62,24 @@ static void discard_down_to(struct libkvoff *kv, uint64_t keep)
 	}
 }
 
+static int over_quota(struct libkvoff *kv, const char *what, const char *need, const char *room)
+{
+	char quota[LKV_SIZE_LEN], taken[LKV_SIZE_LEN];
+	struct kvoff_region_info info;
+
+	/* a module of the first version does not tell, and the quota may have been taken away just now */
+	if (kv->backend->info(kv, &info) || !info.tenant[0] || !info.tenant_quota)
+		return lkv_fail(EDQUOT,
+				"kvoff: %s: an allocation of %s needs %s more committed, and the tenant's quota leaves %s: "
+				"free some, or have the quota raised",
+				kv->name, what, need, room);
+	return lkv_fail(EDQUOT,
+			"kvoff: %s: an allocation of %s needs %s more committed, and tenant \"%.*s\" has %s of its quota of "
+			"%s committed: free some, or ask the admin: kvoffctl tenant set %.*s --quota SIZE",
+			kv->name, what, need, KVOFF_NAME_LEN, info.tenant, lkv_size(taken, info.tenant_committed),
+			lkv_size(quota, info.tenant_quota), KVOFF_NAME_LEN, info.tenant);
+}
+
 static int no_commit(struct libkvoff *kv, int err, uint64_t missing, uint64_t available, uint64_t size)
 {
 	char need[LKV_SIZE_LEN], room[LKV_SIZE_LEN], what[LKV_SIZE_LEN], block[LKV_SIZE_LEN];
@@ -77,10 +95,7 @@ static int no_commit(struct libkvoff *kv, int err, uint64_t missing, uint64_t av
 				"%s blocks: free some, close other regions, or give a tier more capacity (kvoffctl)",
 				kv->name, what, need, room, block);
 	case EDQUOT:
-		return lkv_fail(err,
-				"kvoff: %s: an allocation of %s needs %s more committed, and the tenant's quota leaves %s: "
-				"free some, or have the quota raised",
-				kv->name, what, need, room);
+		return over_quota(kv, what, need, room);
 	default:
 		return lkv_fail(err, "kvoff: %s: committing %s for an allocation of %s failed: %s", kv->name, need, what,
 				strerrordesc_np(err));

@@ -58,7 +58,11 @@ static void commit_smaller_steps(void)
 	CHECK(says("192 KiB") && says("have 0 B left") && says("region 7 (test)") && says("kvoffctl"));
 	mock.quota = true;
 	CHECK(!libkvoff_alloc(kv, 3 * block) && errno == EDQUOT);
-	CHECK(says("quota"));
+	CHECK(says("the tenant's quota leaves 0 B"));
+	strcpy(mock.tenant, "search");
+	CHECK(!libkvoff_alloc(kv, 3 * block) && errno == EDQUOT);
+	CHECK(says("tenant \"search\" has 704 KiB of its quota of 704 KiB committed"));
+	CHECK(says("needs 192 KiB more") && says("kvoffctl tenant set search --quota SIZE"));
 	mock.quota = false;
 	/* what is on a block that is in use anyway needs no commit */
 	CHECK(libkvoff_free(kv, p) == 0 && libkvoff_alloc(kv, block) == p);

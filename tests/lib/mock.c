@@ -169,6 +169,9 @@ static int info(struct kvoff_region_info *i)
 	i->nr_attached = (__u32)nr_fds;
 	i->high = nr_blocks;
 	memcpy(i->label, mock.create.label, sizeof(i->label));
+	memcpy(i->tenant, mock.tenant, sizeof(i->tenant));
+	i->tenant_quota = mock.quota ? mock.limit * i->block_size : 0;
+	i->tenant_committed = i->committed;
 	return 0;
 }
 

@@ -31,6 +31,7 @@ enum mock_call {
  * @have_dir:	/dev/kvoff exists
  * @limit:	blocks that the tiers have
  * @quota:	a commit beyond @limit fails with EDQUOT, not ENOMEM
+ * @tenant:	whose quota it is; empty as a module of the first version leaves it
  * @fail:	errno for the next @fail_nr[call] calls of a kind
  * @calls:	how often each was called
  * @commits:	blocks asked for by the last COMMIT calls, the latest first
@@ -47,6 +48,7 @@ struct mock {
 	bool have_dir;
 	uint64_t limit;
 	bool quota;
+	char tenant[KVOFF_NAME_LEN];
 	int fail[MOCK_CALLS];
 	int fail_nr[MOCK_CALLS];
 	unsigned int calls[MOCK_CALLS];
