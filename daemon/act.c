@@ -26,6 +26,7 @@ const char *act_result_name(enum act_result result)
 		[ACT_WRITTEN] = "written",
 		[ACT_NOT_BEGUN] = "not_begun",
 		[ACT_NO_FRAME] = "no_frame",
+		[ACT_OVER_QUOTA] = "over_quota",
 		[ACT_POISONED] = "poisoned",
 		[ACT_VANISHED] = "vanished",
 		[ACT_FAILED] = "failed",
@@ -47,6 +48,8 @@ enum act_result act_result_of(const struct kvoff_move_result *result)
 		return result->from == KVOFF_TIER_NONE ? ACT_NOT_BEGUN : ACT_WRITTEN;
 	case -ENOSPC:
 		return ACT_NO_FRAME;
+	case -EDQUOT:
+		return ACT_OVER_QUOTA;
 	case -EHWPOISON:
 		return ACT_POISONED;
 	case -ENOENT:

@@ -142,6 +142,10 @@ static void test_refusals(void)
 	heat[1].refused = 0;
 	act_learn(&heat[1], ACT_NO_FRAME, 1, false, now);
 	check(!heat[1].refused, "a full tier is not the block's fault");
+	r.error = -EDQUOT;
+	check(act_result_of(&r) == ACT_OVER_QUOTA, "a tenant's quota is a refusal of its own");
+	act_learn(&heat[1], ACT_OVER_QUOTA, 0, true, now);
+	check(heat[1].refused && heat[1].retry > now, "which holds back the block: others may have room");
 }
 
 static int stop;
@@ -221,7 +225,7 @@ static void test_busy(void)
 
 int main(void)
 {
-	tap_plan(10 + 3 + 7 + 1 + 2 + 1);
+	tap_plan(10 + 3 + 9 + 1 + 2 + 1);
 	test_uses();
 	test_reread();
 	test_refusals();
