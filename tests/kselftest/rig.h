@@ -25,6 +25,10 @@
 
 #define RIG_REGIONS	8
 
+/* The harness ends a test after 30 s unless it says otherwise; an emulated machine on a busy host is slower than that. */
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT	300
+
 /**
  * struct region - an attachment and what it has mapped
  * @fd:		the region descriptor, -1 if there is none
