@@ -21,6 +21,10 @@
 #define DISK_BYTES	(64 * MIB)
 /* Pages in a row that direct I/O reads or writes at once. */
 #define RUN		4
+/* Each of these has to happen so often for the moves to have had company. */
+#define READS_MIN	100
+#define WRITES_MIN	100
+#define RUNS_MIN	50
 
 /**
  * struct life - of one page
@@ -321,6 +325,12 @@ static int move_some(scene *s, uint64_t *seed, unsigned int nr)
 	return moved;
 }
 
+static bool busy_enough(scene *s)
+{
+	return atomic_load(&s->writes) > WRITES_MIN && atomic_load(&s->reads) > READS_MIN &&
+	       atomic_load(&s->disk_reads) > RUNS_MIN && atomic_load(&s->disk_writes) > RUNS_MIN;
+}
+
 TEST_F_TIMEOUT(no_torn_bytes, all_at_once, 240)
 {
 	uint64_t p, k, moved = 0, tried = 0, lost = 0, seed = 4, before = stat_now("moves");
@@ -332,8 +342,9 @@ TEST_F_TIMEOUT(no_torn_bytes, all_at_once, 240)
 	ASSERT_EQ(0, pthread_create(&threads[0], NULL, writer, self));
 	ASSERT_EQ(0, pthread_create(&threads[1], NULL, reader, self));
 	ASSERT_EQ(0, pthread_create(&threads[2], NULL, direct_io, self));
-	while (moved < variant->moves && tried < 20 * variant->moves && !atomic_load(&self->wrong) &&
-	       !atomic_load(&self->failed)) {
+	/* flips may all be done before the others have begun: go on until there was something to disturb */
+	while ((moved < variant->moves || !busy_enough(self)) && tried < 20 * variant->moves &&
+	       !atomic_load(&self->wrong) && !atomic_load(&self->failed)) {
 		unsigned int nr = variant->nr < 32 ? variant->nr : 32;
 		int n = move_some(self, &seed, nr);
 
@@ -353,10 +364,10 @@ TEST_F_TIMEOUT(no_torn_bytes, all_at_once, 240)
 	EXPECT_EQ(0, atomic_load(&self->failed));
 	EXPECT_LE(variant->moves, moved);
 	EXPECT_LE(moved, stat_now("moves") - before);
-	EXPECT_LT(100, atomic_load(&self->writes));
-	EXPECT_LT(100, atomic_load(&self->reads));
-	EXPECT_LT(50, atomic_load(&self->disk_reads));
-	EXPECT_LT(50, atomic_load(&self->disk_writes));
+	EXPECT_LT(WRITES_MIN, atomic_load(&self->writes));
+	EXPECT_LT(READS_MIN, atomic_load(&self->reads));
+	EXPECT_LT(RUNS_MIN, atomic_load(&self->disk_reads));
+	EXPECT_LT(RUNS_MIN, atomic_load(&self->disk_writes));
 
 	/* nobody writes any more: every word is of the last life */
 	for (p = 0; p < self->pages; p++)
