@@ -85,7 +85,7 @@ void kvoff_region_info(struct kvoff_region *region, struct kvoff_region_info *in
 	strscpy_pad(info->tenant, dev_name(&tenant->dev), sizeof(info->tenant));
 	kvoff_tenant_account(tenant, &info->tenant_quota, &info->tenant_committed);
 	info->tenant_class = READ_ONCE(tenant->class);
-	info->reserved2 = 0;
+	info->mode = 0;
 	for (i = 0; i < KVOFF_MAX_TIERS; i++)
 		info->tier_used[i] = atomic64_read(&region->tier_used[i]) * bs;
 }

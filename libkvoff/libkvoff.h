@@ -34,6 +34,11 @@ struct libkvoff;
  * @unit_size:	bytes the server thinks in (one KV block of all layers, say); 0 if it has no such thing
  * @commit_step: bytes by which the library commits and uncommits; 0 for 64 MiB or 1/16 of @length, whichever is less.
  *		Rounded up to whole blocks
+ * @name:	makes a region that outlives its processes, to be found by libkvoff_open_named(); NULL for none
+ * @mode:	with @name: who else may open it, permission bits of 0666 as of a file; 0 for 0600
+ * @ttl_s:	with @name: seconds that it waits, attached to by nobody, until it ends; 0 for ever
+ * @fast_bytes:	LIBKVOFF_OPEN_FRAMED: bytes of the windows in the fastest tiers
+ * @far_bytes:	LIBKVOFF_OPEN_FRAMED: bytes of the windows in all other tiers together
  */
 struct libkvoff_options {
 	size_t size;
@@ -44,6 +49,11 @@ struct libkvoff_options {
 	uint64_t length;
 	uint64_t unit_size;
 	uint64_t commit_step;
+	const char *name;
+	unsigned int mode;
+	unsigned int ttl_s;
+	uint64_t fast_bytes;
+	uint64_t far_bytes;
 };
 #define LIBKVOFF_OPTIONS_INIT	{ .size = sizeof(struct libkvoff_options) }
 
@@ -51,6 +61,8 @@ struct libkvoff_options {
 #define LIBKVOFF_OPEN_INHERIT	(1U << 0)
 /* libkvoff_attach(): map the data read-only; nothing can be allocated, touched or acquired through it */
 #define LIBKVOFF_OPEN_RDONLY	(1U << 1)
+/* libkvoff_open(): a framed region: blocks by index, in windows whose pages never move and can be registered for life */
+#define LIBKVOFF_OPEN_FRAMED	(1U << 2)
 
 /**
  * libkvoff_open - make a region and attach to it
@@ -79,6 +91,21 @@ int libkvoff_open(struct libkvoff **kv, const struct libkvoff_options *opts);
  * attachments), -EINVAL, -ENOMEM, -EMFILE.
  */
 int libkvoff_attach(struct libkvoff **kv, int fd, const struct libkvoff_options *opts);
+
+#define LIBKVOFF_UID_SELF	((uid_t)-1)
+
+/**
+ * libkvoff_open_named - attach to a named region that is there
+ * @kv:		out: the region
+ * @uid:	whose it is; LIBKVOFF_UID_SELF for this process's effective user
+ * @opts:	@name is needed; @flags (INHERIT, RDONLY), @tenant and @commit_step are used
+ *
+ * For a server that comes back: what it had sealed is where it was, and each unit (libkvoff_units()) is a live
+ * allocation that libkvoff_free() takes. All else is gone. Only one process may allocate, as with libkvoff_attach(): the first
+ * that opens the region after it was alone; others get -EPERM from libkvoff_alloc().
+ * Errors: -ENOENT, there is no such region; -EACCES, its mode or the node's does not allow it; and those of libkvoff_attach().
+ */
+int libkvoff_open_named(struct libkvoff **kv, uid_t uid, const struct libkvoff_options *opts);
 
 /**
  * libkvoff_close - detach; the region and all memory in it are gone when the last one has detached
@@ -147,6 +174,15 @@ size_t libkvoff_usable_size(struct libkvoff *kv, const void *ptr);
 int libkvoff_acquire(struct libkvoff *kv, const uint64_t *index, size_t n);
 int libkvoff_acquire_ptr(struct libkvoff *kv, const void *ptr, size_t len);
 
+/**
+ * libkvoff_acquire_addr - the same, and where each block's bytes are
+ * @addr:	out: @n addresses, valid until libkvoff_release(); may be NULL
+ *
+ * The only way to a block's bytes in a framed region, where @index holds handles of libkvoff_block_alloc().
+ * Errors, further: -ESTALE, a handle of a block that was freed meanwhile.
+ */
+int libkvoff_acquire_addr(struct libkvoff *kv, const uint64_t *index, size_t n, void **addr);
+
 /** libkvoff_release - end what libkvoff_acquire() began; -EINVAL where a block is not acquired (nothing was done) */
 int libkvoff_release(struct libkvoff *kv, const uint64_t *index, size_t n);
 int libkvoff_release_ptr(struct libkvoff *kv, const void *ptr, size_t len);
@@ -159,6 +195,128 @@ int libkvoff_touch_ptr(struct libkvoff *kv, const void *ptr, size_t len);
 /** libkvoff_prefetch - these blocks will be used soon, in this order; a wish, no error if it is not met */
 int libkvoff_prefetch(struct libkvoff *kv, const uint64_t *index, size_t n);
 int libkvoff_prefetch_ptr(struct libkvoff *kv, const void *ptr, size_t len);
+
+/**
+ * libkvoff_prefetch_until - the same, and be told when they are there
+ * @deadline_ns: CLOCK_MONOTONIC, in ns, when it is too late; 0 for never
+ * @cookie:	given back by libkvoff_reap()
+ *
+ * Errors: -ENOMEM; -ENOTSUP with the fallback.
+ */
+int libkvoff_prefetch_until(struct libkvoff *kv, const uint64_t *index, size_t n, uint64_t deadline_ns, uint64_t cookie);
+
+/**
+ * struct libkvoff_completion - what became of a prefetch
+ * @cookie:	of libkvoff_prefetch_until()
+ * @n:		how many blocks it had
+ * @n_fast:	how many of them are in one of the fastest tiers now
+ * @late:	1 if the deadline came first, else 0
+ */
+struct libkvoff_completion {
+	uint64_t cookie;
+	size_t n;
+	size_t n_fast;
+	int late;
+};
+
+/**
+ * libkvoff_eventfd - a descriptor that becomes readable when libkvoff_reap() may have something to say
+ *
+ * For poll(), select() and epoll; do not read it. Stays the library's. Errors: -EMFILE, -ENFILE, -ENOMEM, -ENOTSUP with the
+ * fallback.
+ */
+int libkvoff_eventfd(struct libkvoff *kv);
+
+/** libkvoff_reap - prefetches that are done or late; @out has room for @n. Returns how many, 0 for none yet. Never waits */
+int libkvoff_reap(struct libkvoff *kv, struct libkvoff_completion *out, size_t n);
+
+/*
+ * A unit is complete: it does not change any more until it is discarded or freed. Sealed blocks move without asking
+ * who writes, and stay when the processes of a named region go. Whole blocks only.
+ */
+
+#define LIBKVOFF_TAG_LEN 64
+
+/**
+ * libkvoff_seal - these blocks do not change any more
+ *
+ * Writing to one is a bug: it gets SIGBUS in a mapped region. Errors: -ENODATA, a block has no memory; -EBUSY, direct I/O or
+ * the like has a block pinned; -EIO, poisoned.
+ */
+int libkvoff_seal(struct libkvoff *kv, const uint64_t *index, size_t n);
+int libkvoff_seal_ptr(struct libkvoff *kv, void *ptr, size_t len);
+
+/**
+ * libkvoff_seal_tagged - seal a run of blocks as one unit, to be found again by its tag
+ * @first:	index of the first block
+ * @nr:		how many
+ * @tag:	LIBKVOFF_TAG_LEN bytes of the caller's own
+ *
+ * Errors, further: -EEXIST, a block belongs to a unit already.
+ */
+int libkvoff_seal_tagged(struct libkvoff *kv, uint64_t first, uint64_t nr, const void *tag);
+
+/**
+ * struct libkvoff_unit - a unit sealed with a tag
+ * @first:	index (framed regions: handle) of its first block
+ * @nr:		how many blocks
+ * @tag:	its tag
+ */
+struct libkvoff_unit {
+	uint64_t first;
+	uint64_t nr;
+	unsigned char tag[LIBKVOFF_TAG_LEN];
+};
+
+/**
+ * libkvoff_units - list the units in ascending order
+ * @from:	those that begin at this block index or above
+ * @out:	room for @n
+ *
+ * Returns how many were written; go on with the block after the last one's first.
+ */
+int libkvoff_units(struct libkvoff *kv, uint64_t from, struct libkvoff_unit *out, size_t n);
+
+/*
+ * Framed regions (LIBKVOFF_OPEN_FRAMED): what a device has registered for life cannot move, so here the windows stand
+ * still and the blocks move between their frames. A block's name is a handle: index, and in its upper 16 bits a
+ * generation that tells a block from one that had its index before. All calls above take handles there.
+ */
+
+/**
+ * struct libkvoff_window - a piece of a window, to be registered
+ * @addr:	its first byte in this process
+ * @len:	bytes
+ * @tier:	tier number
+ */
+struct libkvoff_window {
+	void *addr;
+	size_t len;
+	int tier;
+};
+
+/**
+ * libkvoff_windows - the windows, in pieces
+ * @chunk:	bytes of a piece, a multiple of the block size; 0 for a whole window each
+ * @out:	room for @n; may be NULL where @n is 0
+ *
+ * Returns how many pieces there are, whether they fitted or not. The pages stay what they are until libkvoff_close().
+ * Errors: -EOPNOTSUPP, a mapped region; -EINVAL.
+ */
+int libkvoff_windows(struct libkvoff *kv, size_t chunk, struct libkvoff_window *out, size_t n);
+
+/**
+ * libkvoff_block_alloc - get blocks
+ * @handle:	out: @n handles
+ *
+ * All or none. Contents are undefined. Errors: -ENOSPC, the windows are full; -EOPNOTSUPP, a mapped region; -EPERM, an attached
+ * region.
+ */
+int libkvoff_block_alloc(struct libkvoff *kv, uint64_t *handle, size_t n);
+
+/** libkvoff_block_free - give them back. Errors: -ESTALE, freed already; -EBUSY, somebody has acquired one (those before it
+ * are freed) */
+int libkvoff_block_free(struct libkvoff *kv, const uint64_t *handle, size_t n);
 
 /* What libkvoff_hint() can say; NORMAL takes all back */
 enum libkvoff_hint {
@@ -192,6 +350,8 @@ struct libkvoff_block {
 };
 #define LIBKVOFF_BLOCK_MOVING	(1U << 0)	/* a move is under way */
 #define LIBKVOFF_BLOCK_ACQUIRED	(1U << 1)	/* this process holds a reference */
+#define LIBKVOFF_BLOCK_SEALED	(1U << 2)	/* it does not change any more */
+#define LIBKVOFF_BLOCK_POISONED	(1U << 3)	/* its bytes are lost to a memory error: discard or free it */
 
 /** libkvoff_query - where blocks are; @out has room for @n. No system call */
 int libkvoff_query(struct libkvoff *kv, const uint64_t *index, size_t n, struct libkvoff_block *out);

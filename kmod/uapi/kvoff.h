@@ -4,7 +4,7 @@
  * their names stay the same.
  *
  * Devices
- *	/dev/kvoff/<tenant>	clients: create regions (KVOFF_REGION_CREATE)
+ *	/dev/kvoff/<tenant>	clients: create regions (KVOFF_REGION_CREATE), find named ones (KVOFF_REGION_OPEN)
  *	/dev/kvoff/control	CAP_SYS_ADMIN: tiers, tenants, the list of regions, the policy lease, moves
  *
  * How every ioctl works
@@ -33,7 +33,7 @@
 #include <linux/types.h>
 
 /* Version of this interface, in the module's /sys/class/kvoff/control/abi_version. Grows with each addition. */
-#define KVOFF_ABI_VERSION	2
+#define KVOFF_ABI_VERSION	3
 
 /* Block sizes: a power of two in this range, fixed for each region. */
 #define KVOFF_BLOCK_SIZE_MIN	(64U << 10)
@@ -61,10 +61,15 @@
 #define KVOFF_OFF_HINT		(2ULL << 48)	/* struct kvoff_hint[], shared by all who are attached */
 #define KVOFF_OFF_REFS		(3ULL << 48)	/* __u32[], this attachment's own; gone with its descriptor */
 
+/* A framed region has no data at KVOFF_OFF_DATA, but a window for each tier, with the region's frames there. */
+#define KVOFF_OFF_WINDOW(tier)	((4ULL + (tier)) << 48)
+
 /**
  * struct kvoff_state - where a block is; written by the kernel only
  * @location:	tier, flags, generation and frame in one word, so that a reader sees them together:
- *		bits 0-7 KVOFF_STATE_*, 8-15 tier, 16-31 generation, 32-63 frame index (framed regions)
+ *		bits 0-7 KVOFF_STATE_*, 8-15 tier, 16-31 generation, 32-63 frame index (framed regions: the block's
+ *		bytes are at KVOFF_OFF_WINDOW(tier) + frame index * block size). The generation counts the frames that
+ *		the block has had; in framed regions, how often it was given to a user and taken back
  * @samples:	how often the block was unmapped to see whether it is in use; wraps
  * @refaults:	how often a block so unmapped was used again; wraps. @samples minus @refaults grows by one for
  *		each sample nobody came back to
@@ -82,7 +87,9 @@ struct kvoff_state {
 #define KVOFF_STATE_PRESENT	(1U << 0)	/* the block has a frame */
 #define KVOFF_STATE_MOVING	(1U << 1)	/* its location is being changed now: see KVOFF_OFF_REFS' rule below */
 #define KVOFF_STATE_COPYING	(1U << 2)	/* a copy to another tier is under way; for information */
-/* bits 3-7 are for later: sealed, poisoned, discarded, twin */
+#define KVOFF_STATE_SEALED	(1U << 3)	/* its bytes do not change until it is discarded or freed */
+#define KVOFF_STATE_POISONED	(1U << 4)	/* its bytes are lost to a memory error: discard or free it */
+/* bits 5-7 are for later */
 
 #define KVOFF_LOC_FLAGS(loc)	((__u32)((loc) & 0xff))
 #define KVOFF_LOC_TIER(loc)	((__u32)(((loc) >> 8) & 0xff))
@@ -114,6 +121,10 @@ struct kvoff_hint {
  *	   block is moved with KVOFF_MOVE_STOP).
  * The kernel sets MOVING, orders, and then reads refs[block] of every attachment: one of the two always sees
  * the other. Releasing is a decrement. The arrays can harm nobody but the client that writes nonsense there.
+ *
+ * In a framed region a reference is also what makes a frame's address worth anything: between 3 and the release the
+ * block's bytes are in the frame that the location names, and writes to it are the block's. Without one, the frame
+ * may be another block's at any time. An unsealed block is MOVING for the length of the copy there.
  */
 
 /* ------------------------------------------------------------------------------------------------
@@ -132,10 +143,19 @@ struct kvoff_hint {
  * @label:	a name for people (kvoffctl regions), zero-terminated, may be empty
  * @id:		out: the region's number; comes again after 2^31 regions at the earliest
  * @reserved:	zero
+ * @name:	with KVOFF_REGION_NAMED, by which KVOFF_REGION_OPEN finds it; else zero (since version 3, as what follows)
+ * @mode:	with KVOFF_REGION_NAMED, who else may open it: permission bits of 0666, as of a file of the creator's
+ *		effective user and group; 0 for 0600
+ * @ttl_s:	with KVOFF_REGION_NAMED, how many seconds it waits, attached to by nobody, until it ends; 0 for ever
  *
  * Returns a descriptor: the first attachment. The region lives until the last attachment's descriptor and
  * mapping are gone. What it commits is charged to the tenant of this node for life, whoever attaches to it.
- * Errors: EMFILE, ENFILE; EOPNOTSUPP for a kind of region that this kernel does not have.
+ *
+ * A named region stays when its last attachment goes: sealed blocks keep their bytes, all others lose them, what is
+ * committed and not in use any more is given back, and the region waits for KVOFF_REGION_OPEN, for @ttl_s seconds, or
+ * for KVOFF_CTL_REGION_REMOVE. While it waits the module cannot be unloaded. Names belong to the tenant, to the IPC
+ * namespace and to the effective user that made the region: others may use the same.
+ * Errors: EMFILE, ENFILE; EEXIST, this user has a region of this name here.
  */
 struct kvoff_region_create {
 	__u32 size;
@@ -147,11 +167,46 @@ struct kvoff_region_create {
 	char label[KVOFF_NAME_LEN];
 	__u32 id;
 	__u32 reserved;
+	char name[KVOFF_NAME_LEN];
+	__u32 mode;
+	__u32 ttl_s;
 };
-#define KVOFF_REGION_CREATE	_IOWR(KVOFF_IOC_TYPE, 0x01, struct kvoff_region_create)
+/* The size of the structure's first version. */
+#define KVOFF_REGION_CREATE_MIN	72
+#define KVOFF_REGION_CREATE	_IOC(_IOC_READ | _IOC_WRITE, KVOFF_IOC_TYPE, 0x01, KVOFF_REGION_CREATE_MIN)
 
-/* reserved: windows that never move, blocks by handle; EOPNOTSUPP today */
+/*
+ * Windows whose pages never change and can be registered with a device for life; blocks by index, whose bytes move
+ * between frames of the windows. @length is then how many blocks there can be, in bytes.
+ */
 #define KVOFF_REGION_FRAMED	(1U << 0)
+/* The region has a name and outlives its processes. */
+#define KVOFF_REGION_NAMED	(1U << 1)
+
+/**
+ * struct kvoff_region_open - attach to a named region (KVOFF_REGION_OPEN)
+ * @size:	sizeof(struct kvoff_region_open)
+ * @flags:	zero
+ * @fd_flags:	O_CLOEXEC or 0, and O_RDONLY or O_RDWR
+ * @uid:	whose it is, in the caller's user namespace; KVOFF_UID_SELF for the caller's effective user
+ * @name:	its name
+ * @id:		out: the region's number
+ * @reserved:	zero
+ *
+ * Finds regions of this tenant, made in the caller's IPC namespace. Returns a descriptor.
+ * Errors: ENOENT, there is none; EACCES, its mode does not allow it; EMFILE, ENFILE, EUSERS.
+ */
+struct kvoff_region_open {
+	__u32 size;
+	__u32 flags;
+	__u32 fd_flags;
+	__u32 uid;
+	char name[KVOFF_NAME_LEN];
+	__u32 id;
+	__u32 reserved;
+};
+#define KVOFF_REGION_OPEN	_IOWR(KVOFF_IOC_TYPE, 0x02, struct kvoff_region_open)
+#define KVOFF_UID_SELF		0xffffffffU
 
 /* ------------------------------------------------------------------------------------------------
  * On a region descriptor
@@ -197,7 +252,13 @@ struct kvoff_region_attach {
  * @tenant_quota: out: bytes that all of the tenant's regions may commit together, 0 for no limit
  * @tenant_committed: out: bytes that they have committed
  * @tenant_class: out: enum kvoff_class
- * @reserved2:	out: zero
+ * @mode:	out: of a named region (since version 3, as what follows)
+ * @name:	out: the name of a named region
+ * @ttl_s:	out: seconds that a named region waits when nobody is attached, 0 for ever
+ * @fast_tiers:	out: bit N: tier N is one of the fastest
+ * @sealed:	out: bytes of sealed blocks
+ * @poisoned:	out: bytes of poisoned blocks
+ * @window:	out: bytes of a framed region's window in each tier
  *
  * Works on a view (KVOFF_CTL_REGION_VIEW) too, with ENODEV once the region is gone.
  */
@@ -221,7 +282,13 @@ struct kvoff_region_info {
 	__aligned_u64 tenant_quota;
 	__aligned_u64 tenant_committed;
 	__u32 tenant_class;
-	__u32 reserved2;
+	__u32 mode;
+	char name[KVOFF_NAME_LEN];
+	__u32 ttl_s;
+	__u32 fast_tiers;
+	__aligned_u64 sealed;
+	__aligned_u64 poisoned;
+	__aligned_u64 window[KVOFF_MAX_TIERS];
 };
 /* The size of the structure's first version. */
 #define KVOFF_REGION_INFO_MIN	232
@@ -267,8 +334,11 @@ struct kvoff_region_commit {
  * @nr:		number of blocks, at least 1
  * @freed:	out: frames given back; blocks that something has pinned keep their frame, zeroed
  *
- * The range stays committed and reads as zero.
- * Errors: ERANGE, the range reaches outside the region.
+ * The range stays committed and reads as zero. Seals and poison of its blocks are gone, and so is every unit
+ * (KVOFF_REGION_SEAL) that a block of the range belongs to; the unit's other blocks stay sealed. Blocks of a framed
+ * region keep their frames, zeroed, and none counts as freed.
+ * Errors: ERANGE, the range reaches outside the region; EBUSY, a client holds a reference to a block of a framed
+ * region: the blocks before it are discarded.
  */
 struct kvoff_region_discard {
 	__u32 size;
@@ -294,6 +364,140 @@ struct kvoff_region_settle {
 	__aligned_u64 block;
 };
 #define KVOFF_REGION_SETTLE	_IOWR(KVOFF_IOC_TYPE, 0x15, struct kvoff_region_settle)
+
+/* Bytes of a tag. */
+#define KVOFF_TAG_LEN		64
+
+/**
+ * struct kvoff_region_seal - these blocks are complete and do not change any more (KVOFF_REGION_SEAL)
+ * @size:	sizeof(struct kvoff_region_seal)
+ * @flags:	KVOFF_SEAL_TAG: note the range as a unit with @tag, to be found by KVOFF_REGION_UNITS
+ * @first:	first block
+ * @nr:		number of blocks, at least 1
+ * @sealed:	out: how many of the range's first blocks are sealed now; set when the call fails too
+ * @tag:	with KVOFF_SEAL_TAG, the client's own bytes; else zero
+ *
+ * Until it is discarded or freed, a sealed block of a mapped region cannot be written: a store gets SIGBUS, a system
+ * call EFAULT. In a framed region the seal is the client's word. Sealing what is sealed does nothing.
+ * Errors: ERANGE; ENODATA, a block is empty; EBUSY, something in the kernel has a block pinned and may be writing to
+ * it (mapped regions); EIO, a block is poisoned; EEXIST, a block of the range belongs to a unit already
+ * (KVOFF_SEAL_TAG; nothing was done).
+ */
+struct kvoff_region_seal {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 first;
+	__aligned_u64 nr;
+	__aligned_u64 sealed;
+	__u8 tag[KVOFF_TAG_LEN];
+};
+#define KVOFF_REGION_SEAL	_IOWR(KVOFF_IOC_TYPE, 0x16, struct kvoff_region_seal)
+#define KVOFF_SEAL_TAG		(1U << 0)
+
+/**
+ * struct kvoff_unit - a unit that was sealed with a tag
+ * @first:	first block
+ * @nr:		number of blocks
+ * @tag:	what was given
+ */
+struct kvoff_unit {
+	__aligned_u64 first;
+	__aligned_u64 nr;
+	__u8 tag[KVOFF_TAG_LEN];
+};
+
+/**
+ * struct kvoff_region_units - list the units (KVOFF_REGION_UNITS)
+ * @size:	sizeof(struct kvoff_region_units)
+ * @flags:	zero
+ * @nr:		in: room for so many, 1 to 1024; out: how many were written
+ * @reserved:	zero
+ * @from:	list units that begin at this block or above it, in ascending order
+ * @units:	address of struct kvoff_unit[@nr]
+ *
+ * Works on a read-only descriptor too.
+ */
+struct kvoff_region_units {
+	__u32 size;
+	__u32 flags;
+	__u32 nr;
+	__u32 reserved;
+	__aligned_u64 from;
+	__aligned_u64 units;
+};
+#define KVOFF_REGION_UNITS	_IOWR(KVOFF_IOC_TYPE, 0x17, struct kvoff_region_units)
+
+/**
+ * struct kvoff_region_window - a framed region's frames in a tier (KVOFF_REGION_WINDOW)
+ * @size:	sizeof(struct kvoff_region_window)
+ * @flags:	zero
+ * @tier:	tier number
+ * @reserved:	zero
+ * @bytes:	in: by how much the window shall grow, a multiple of the block size, 0 to ask only; out: its size
+ * @free:	out: bytes of its frames that hold no block
+ * @available:	out: by how much it could still grow, a snapshot; set when the call fails too
+ *
+ * The frames are the region's from then on, zeroed, and at the same place of the window until the region ends. They are
+ * charged as a commit is, and the tier's quota holds for all of them. Moves need a free frame in the window that they
+ * go to.
+ * Errors: EOPNOTSUPP, a mapped region; ENOENT, no such tier; ENOMEM, the tier has not so much; EDQUOT, the tenant's
+ * quota, or its quota in this tier; ESHUTDOWN, the tier is being drained.
+ */
+struct kvoff_region_window {
+	__u32 size;
+	__u32 flags;
+	__u32 tier;
+	__u32 reserved;
+	__aligned_u64 bytes;
+	__aligned_u64 free;
+	__aligned_u64 available;
+};
+#define KVOFF_REGION_WINDOW	_IOWR(KVOFF_IOC_TYPE, 0x18, struct kvoff_region_window)
+
+/**
+ * struct kvoff_region_blocks - give frames to blocks of a framed region, or take them back (KVOFF_REGION_BLOCK_ALLOC,
+ *				KVOFF_REGION_BLOCK_FREE)
+ * @size:	sizeof(struct kvoff_region_blocks)
+ * @flags:	zero
+ * @nr:		how many, 1 to KVOFF_BLOCKS_MAX
+ * @done:	out: how many of the first were dealt with; set when the call fails too
+ * @blocks:	address of __u64[@nr], block indices in any order
+ *
+ * ALLOC takes frames of the fastest window that has one above its reserve (tuning/reserve_percent), then whatever is
+ * free. What the frame holds is undefined, but never another region's bytes. The block's place and generation are in
+ * the state array.
+ * Errors: EOPNOTSUPP, a mapped region; ERANGE. Errors of ALLOC: EEXIST, the block has a frame; ENOSPC, no window has a
+ * free frame. Errors of FREE: ENODATA, the block has no frame; EBUSY, a client holds a reference to it.
+ */
+struct kvoff_region_blocks {
+	__u32 size;
+	__u32 flags;
+	__u32 nr;
+	__u32 done;
+	__aligned_u64 blocks;
+};
+#define KVOFF_REGION_BLOCK_ALLOC	_IOWR(KVOFF_IOC_TYPE, 0x19, struct kvoff_region_blocks)
+#define KVOFF_REGION_BLOCK_FREE		_IOWR(KVOFF_IOC_TYPE, 0x1a, struct kvoff_region_blocks)
+#define KVOFF_BLOCKS_MAX		4096
+
+/**
+ * struct kvoff_region_eventfd - be told that blocks have moved (KVOFF_REGION_EVENTFD)
+ * @size:	sizeof(struct kvoff_region_eventfd)
+ * @flags:	zero
+ * @fd:		an eventfd; -1 for no more
+ * @reserved:	zero
+ *
+ * One is added to it after each block of the region that has moved to another tier. One for each attachment; it
+ * replaces the one before. What it means for the client's prefetches is for the client to see in the state array.
+ * Errors: EBADF, EINVAL (no eventfd).
+ */
+struct kvoff_region_eventfd {
+	__u32 size;
+	__u32 flags;
+	__s32 fd;
+	__u32 reserved;
+};
+#define KVOFF_REGION_EVENTFD	_IOWR(KVOFF_IOC_TYPE, 0x1b, struct kvoff_region_eventfd)
 
 /* ------------------------------------------------------------------------------------------------
  * On /dev/kvoff/control
@@ -354,6 +558,55 @@ struct kvoff_ctl_tier {
 #define KVOFF_TIER_RANK		(1U << 0)
 #define KVOFF_TIER_CAPACITY	(1U << 1)
 #define KVOFF_TIER_COST		(1U << 2)	/* @latency_ns and @bandwidth_mbps */
+
+/**
+ * struct kvoff_ctl_tier_drain - let a tier hold less (KVOFF_CTL_TIER_DRAIN)
+ * @size:	sizeof(struct kvoff_ctl_tier_drain)
+ * @flags:	KVOFF_DRAIN_STOP: end it, the tier is used as before; else zero
+ * @name:	the tier's name
+ * @keep:	bytes of frames that may stay in use, 0 to empty the tier
+ * @used:	out: bytes of frames in use, pinned ones without a block included
+ *
+ * From this call on the tier answers for @keep bytes of commits only. While more is in use, no block comes to the tier
+ * by first touch or move, and blocks may be moved out of it without the lease; what is free above @keep goes back to
+ * the node. Who moves them, and whereto, is not the kernel's business: kvoffctl tier drain does it. A drain stays until
+ * it is stopped, or the tier is removed.
+ * Errors: ENOENT; EBUSY, what is committed does not fit into the other tiers and @keep.
+ */
+struct kvoff_ctl_tier_drain {
+	__u32 size;
+	__u32 flags;
+	char name[KVOFF_NAME_LEN];
+	__aligned_u64 keep;
+	__aligned_u64 used;
+};
+#define KVOFF_CTL_TIER_DRAIN	_IOWR(KVOFF_IOC_TYPE, 0x4c, struct kvoff_ctl_tier_drain)
+#define KVOFF_DRAIN_STOP	(1U << 0)
+
+/**
+ * struct kvoff_ctl_poison - a device says that memory of its is bad (KVOFF_CTL_POISON)
+ * @size:	sizeof(struct kvoff_ctl_poison)
+ * @flags:	zero
+ * @addr:	physical address
+ * @length:	bytes, at least 1
+ * @frames:	out: frames of kvoff's that the range touches
+ * @reserved:	zero
+ *
+ * Frames that hold no block are never used again. A block whose twin is good is repaired at once, by a flip. Another
+ * block is copied away, which a machine check cannot harm; if that fails, or finds no room, the block is poisoned:
+ * loads get SIGBUS, its state says so, and discard frees it. The bad frames are counted (poisoned_bytes of the tier)
+ * and stay out of use, also after the module is gone.
+ * Errors: ERANGE, no memory is there.
+ */
+struct kvoff_ctl_poison {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 addr;
+	__aligned_u64 length;
+	__u32 frames;
+	__u32 reserved;
+};
+#define KVOFF_CTL_POISON	_IOWR(KVOFF_IOC_TYPE, 0x4d, struct kvoff_ctl_poison)
 
 /**
  * struct kvoff_ctl_pool - set a pool's size (KVOFF_CTL_POOL_SET)
@@ -490,6 +743,24 @@ struct kvoff_ctl_region_view {
 };
 #define KVOFF_CTL_REGION_VIEW	_IOWR(KVOFF_IOC_TYPE, 0x47, struct kvoff_ctl_region_view)
 
+/**
+ * struct kvoff_ctl_region_remove - take a region's name away (KVOFF_CTL_REGION_REMOVE)
+ * @size:	sizeof(struct kvoff_ctl_region_remove)
+ * @flags:	zero
+ * @id:		the region's number
+ * @nr_attached: out: attachments that it still has
+ *
+ * The region ends: at once if nobody is attached, otherwise with its last attachment.
+ * Errors: ENOENT; EINVAL, the region has no name (it ends with its processes).
+ */
+struct kvoff_ctl_region_remove {
+	__u32 size;
+	__u32 flags;
+	__u32 id;
+	__u32 nr_attached;
+};
+#define KVOFF_CTL_REGION_REMOVE	_IOWR(KVOFF_IOC_TYPE, 0x4e, struct kvoff_ctl_region_remove)
+
 /* ------------------------------------------------------------------------------------------------
  * Moves: as an ioctl on the control descriptor, or as IORING_OP_URING_CMD on it with cmd_op = KVOFF_CTL_MOVE and
  * the address of the same structure in the first eight bytes of the command area (the rest zero).
@@ -534,7 +805,8 @@ struct kvoff_move_desc {
  *		-ENOSPC		the target has no free frame; where it has capacity that no pool has, the pool
  *				grows, and later moves succeed
  *		-EDQUOT		the tenant's quota in the target tier is used up
- *		-EHWPOISON	the source could not be read
+ *		-ESHUTDOWN	the target is being drained
+ *		-EHWPOISON	the source could not be read: the block is poisoned, unless its twin could take its place
  *		-EINVAL		@flags or a reserved field
  * @from:	the tier it was in, KVOFF_TIER_NONE if it was not looked at
  * @reserved:	zero
@@ -558,7 +830,8 @@ struct kvoff_move_result {
  * that readers or writers need (except with KVOFF_MOVE_STOP). When the ioctl is interrupted, blocks not yet begun are
  * reported as -ECANCELED. The same is done with a command on io_uring when its ring is closed or its submitter dies;
  * IORING_OP_ASYNC_CANCEL does not reach commands of this kind on the kernels that kvoff builds for.
- * Errors: EPERM, this descriptor does not hold the lease.
+ * Errors: EPERM, this descriptor does not hold the lease, and not all of the blocks are in tiers that are being
+ * drained.
  */
 struct kvoff_ctl_move {
 	__u32 size;

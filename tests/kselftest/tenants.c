@@ -226,7 +226,7 @@ TEST_F(tenants, older_callers)
 	ASSERT_EQ(0, ioctl(r->fd, KVOFF_REGION_INFO, &info));
 	EXPECT_EQ(2 * BS, info.committed);
 	EXPECT_EQ(0x5a, info.tenant[0]);
-	EXPECT_EQ(0x5a5a5a5a, info.reserved2);
+	EXPECT_EQ(0x5a5a5a5a, info.mode);
 }
 
 /* ---- quota at the commit ---- */
