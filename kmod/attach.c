@@ -163,18 +163,24 @@ static long kvoff_call_discard(struct file *file, void *p)
 	struct kvoff_region *region = attach->region;
 	struct kvoff_region_discard *arg = p;
 	u64 block, end;
+	int ret;
 
 	if (arg->flags || !arg->nr)
 		return -EINVAL;
 	if (arg->first >= region->nr_blocks || arg->nr > region->nr_blocks - arg->first)
 		return -ERANGE;
 	arg->freed = 0;
+	ret = kvoff_units_drop(region, arg->first, arg->nr);
+	if (ret)
+		return ret;
 	end = arg->first + arg->nr;
 	for (block = arg->first; block < end; ) {
 		struct kvoff_chunk *chunk = kvoff_chunk(region, block, false);
 
-		if (fatal_signal_pending(current))
-			return -EINTR;
+		if (fatal_signal_pending(current)) {
+			ret = -EINTR;
+			break;
+		}
 		cond_resched();
 		if (!chunk) {
 			unsigned long nr = block / KVOFF_CHUNK_BLOCKS;
@@ -186,7 +192,8 @@ static long kvoff_call_discard(struct file *file, void *p)
 		}
 		arg->freed += kvoff_block_discard(region, chunk, block++);
 	}
-	return 0;
+	up_read(&region->unit_sem);
+	return ret;
 }
 
 static long kvoff_call_settle(struct file *file, void *p)
@@ -247,6 +254,18 @@ static const struct kvoff_call kvoff_attach_calls[] = {
 		.size		= sizeof(struct kvoff_region_settle),
 		.min_size	= sizeof(struct kvoff_region_settle),
 		.fn		= kvoff_call_settle,
+	}, {
+		.cmd		= KVOFF_REGION_SEAL,
+		.size		= sizeof(struct kvoff_region_seal),
+		.min_size	= sizeof(struct kvoff_region_seal),
+		.write		= true,
+		.out_on_error	= true,
+		.fn		= kvoff_call_seal,
+	}, {
+		.cmd		= KVOFF_REGION_UNITS,
+		.size		= sizeof(struct kvoff_region_units),
+		.min_size	= sizeof(struct kvoff_region_units),
+		.fn		= kvoff_call_units,
 	},
 };
 

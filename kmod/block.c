@@ -99,6 +99,8 @@ void kvoff_block_publish(struct kvoff_chunk *chunk, u64 block, u32 extra)
 		location |= (u64)b->tier << 8 | KVOFF_STATE_PRESENT;
 	else
 		location |= (u64)KVOFF_TIER_NONE << 8;
+	if (test_bit(KVOFF_B_SEALED, &b->flags))
+		location |= KVOFF_STATE_SEALED;
 	/* the block's bytes are in place before anybody is told */
 	smp_store_release(&kvoff_chunk_state(chunk, block)->location, location);
 }
@@ -121,6 +123,7 @@ static struct folio *kvoff_block_strip(struct kvoff_region *region, struct kvoff
 	WRITE_ONCE(b->frame, NULL);
 	b->gen++;
 	clear_bit(KVOFF_B_SAMPLED, &b->flags);
+	kvoff_seal_break(region, b);
 	kvoff_block_publish(chunk, block, 0);
 	atomic64_dec(&region->tier_used[b->tier]);
 	kvoff_tenant_uncharge(region->tenant, b->tier, kvoff_region_bs(region));
@@ -153,6 +156,8 @@ int kvoff_block_discard(struct kvoff_region *region, struct kvoff_chunk *chunk, 
 	if (!folio_ref_freeze(folio, 1)) {
 		kvoff_twin_drop(b, region->index);
 		kvoff_frame_zero(folio);
+		kvoff_seal_break(region, b);
+		kvoff_block_publish(chunk, block, 0);
 		folio_unlock(folio);
 		kvoff_block_unlock(b);
 		return 0;

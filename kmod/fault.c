@@ -145,6 +145,10 @@ static vm_fault_t kvoff_page_mkwrite(struct vm_fault *vmf)
 		kvoff_block_unlock(b);
 		return VM_FAULT_NOPAGE;
 	}
+	if (test_bit(KVOFF_B_SEALED, &b->flags)) {
+		kvoff_block_unlock(b);
+		return VM_FAULT_SIGBUS;
+	}
 	set_bit(KVOFF_B_WRITTEN, &b->flags);
 	if (READ_ONCE(b->twin)) {
 		kvoff_twin_drop(b, region->index);

@@ -5,6 +5,7 @@
  * Locks, in the order in which they nest:
  *	kvoff_tier_admin	tiers and tenants come and go, sysfs included
  *	kvoff_tier_mutex	the set of tiers and their sizes
+ *	region->unit_sem	a region's units; held over discards and seals, taken by no fault
  *	region->chunk_mutex	a region's block records come into being; never taken under a block lock
  *	block lock		a bit of struct kvoff_block::flags; sleeps; not held over user copies or throttling
  *	folio lock		of a block's frame
@@ -25,6 +26,8 @@
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/percpu.h>
+#include <linux/rbtree.h>
+#include <linux/rwsem.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 #include <linux/wait_bit.h>
@@ -68,6 +71,8 @@ enum kvoff_counter {
 	KVOFF_COMMIT_OVER_QUOTA,
 	KVOFF_COMMIT_BROKEN,
 	KVOFF_CONVERTED_BYTES,
+	KVOFF_SEALS,
+	KVOFF_SEALS_BUSY,
 	KVOFF_NR_COUNTERS
 };
 
@@ -316,6 +321,7 @@ struct kvoff_block {
 #define KVOFF_B_WRITTEN	1	/* a write came since the block was armed; under the block lock */
 #define KVOFF_B_COPYING	2	/* a mover reads the frame; changed under the block lock, waited for by wait_on_bit() */
 #define KVOFF_B_SAMPLED	3	/* unmapped by the sampler, nobody came back yet; atomic */
+#define KVOFF_B_SEALED	4	/* the bytes do not change; under the block lock */
 
 /**
  * struct kvoff_chunk - block records of KVOFF_CHUNK_BLOCKS neighbours
@@ -351,6 +357,9 @@ struct kvoff_chunk {
  * @tier_used:	blocks in each tier
  * @high:	one more than the highest block that ever had a frame
  * @sample_next: where the sampler goes on; the sampler's own
+ * @sealed:	sealed blocks
+ * @units:	units by their first block, see seal.c
+ * @unit_sem:	protects @units
  */
 struct kvoff_region {
 	struct kobject kobj;
@@ -375,6 +384,9 @@ struct kvoff_region {
 	atomic64_t tier_used[KVOFF_MAX_TIERS];
 	atomic64_t high;
 	u64 sample_next;
+	atomic64_t sealed;
+	struct rb_root units;
+	struct rw_semaphore unit_sem;
 };
 
 /**
@@ -433,6 +445,13 @@ struct folio *kvoff_twin_steal(struct kvoff_pool *pool);
 void kvoff_twin_keep(struct kvoff_block *b, struct folio *folio, unsigned int index, u32 tier);
 struct folio *kvoff_twin_take(struct kvoff_block *b, unsigned int index);
 void kvoff_twin_drop(struct kvoff_block *b, unsigned int index);
+
+/* ---- seal.c ---- */
+void kvoff_seal_break(struct kvoff_region *region, struct kvoff_block *b);
+int kvoff_units_drop(struct kvoff_region *region, u64 first, u64 nr);
+void kvoff_units_free(struct kvoff_region *region);
+long kvoff_call_seal(struct file *file, void *p);
+long kvoff_call_units(struct file *file, void *p);
 
 /* ---- fault.c ---- */
 extern const struct vm_operations_struct kvoff_data_vmops;

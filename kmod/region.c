@@ -85,7 +85,8 @@ void kvoff_region_info(struct kvoff_region *region, struct kvoff_region_info *in
 	strscpy_pad(info->tenant, dev_name(&tenant->dev), sizeof(info->tenant));
 	kvoff_tenant_account(tenant, &info->tenant_quota, &info->tenant_committed);
 	info->tenant_class = READ_ONCE(tenant->class);
-	info->mode = 0;
+	memset_after(info, 0, tenant_class);
+	info->sealed = atomic64_read(&region->sealed) * bs;
 	for (i = 0; i < KVOFF_MAX_TIERS; i++)
 		info->tier_used[i] = atomic64_read(&region->tier_used[i]) * bs;
 }
@@ -120,6 +121,8 @@ static struct kvoff_region *kvoff_region_alloc(struct kvoff_tenant *tenant, cons
 	INIT_LIST_HEAD(&region->attachments);
 	spin_lock_init(&region->attach_lock);
 	spin_lock_init(&region->account_lock);
+	init_rwsem(&region->unit_sem);
+	region->units = RB_ROOT;
 	region->shared = kvoff_shared_create(region->nr_blocks);
 	if (IS_ERR(region->shared)) {
 		void *err = region->shared;
@@ -144,6 +147,7 @@ void kvoff_region_free(struct kvoff_region *region)
 	xa_for_each(&region->chunks, i, chunk)
 		kvfree(chunk);
 	xa_destroy(&region->chunks);
+	kvoff_units_free(region);
 	kvoff_shared_put(region->shared);
 	put_pid(region->pid);
 	kvoff_tenant_put(region->tenant);

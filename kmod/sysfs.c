@@ -56,6 +56,8 @@ static const char * const kvoff_counter_names[KVOFF_NR_COUNTERS] = {
 	[KVOFF_COMMIT_OVER_QUOTA]	= "commit_over_quota",
 	[KVOFF_COMMIT_BROKEN]		= "commit_broken",
 	[KVOFF_CONVERTED_BYTES]		= "converted_bytes",
+	[KVOFF_SEALS]			= "seals",
+	[KVOFF_SEALS_BUSY]		= "seals_busy",
 };
 
 static struct device_attribute kvoff_counter_attrs[KVOFF_NR_COUNTERS];
@@ -413,6 +415,7 @@ KVOFF_REGION_ENTRY(length_bytes, "%llu", region->nr_blocks * kvoff_region_bs(reg
 KVOFF_REGION_ENTRY(unit_bytes, "%llu", region->unit_size);
 KVOFF_REGION_ENTRY(committed_bytes, "%llu", READ_ONCE(region->committed) * kvoff_region_bs(region));
 KVOFF_REGION_ENTRY(used_bytes, "%llu", READ_ONCE(region->used) * kvoff_region_bs(region));
+KVOFF_REGION_ENTRY(sealed_bytes, "%llu", atomic64_read(&region->sealed) * kvoff_region_bs(region));
 KVOFF_REGION_ENTRY(attached, "%d", atomic_read(&region->nr_attached));
 
 static struct attribute *kvoff_region_attrs[] = {
@@ -425,6 +428,7 @@ static struct attribute *kvoff_region_attrs[] = {
 	&region_unit_bytes.attr,
 	&region_committed_bytes.attr,
 	&region_used_bytes.attr,
+	&region_sealed_bytes.attr,
 	&region_attached.attr,
 	NULL
 };

@@ -79,7 +79,7 @@ static const struct kvoff_call kvoff_tenant_calls[] = {
 	{
 		.cmd		= KVOFF_REGION_CREATE,
 		.size		= sizeof(struct kvoff_region_create),
-		.min_size	= sizeof(struct kvoff_region_create),
+		.min_size	= KVOFF_REGION_CREATE_MIN,
 		.write		= true,
 		.makes_fd	= true,
 		.fn		= kvoff_call_region_create,

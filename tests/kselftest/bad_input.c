@@ -23,6 +23,7 @@ FIXTURE(bad_input)
 	int fds[KINDS];
 	/* arguments that point somewhere point here */
 	uint32_t ids[4];
+	struct kvoff_unit units[1];
 	struct kvoff_move_desc desc;
 	struct kvoff_move_result result;
 };
@@ -75,6 +76,8 @@ struct sample {
 		struct kvoff_region_commit commit;
 		struct kvoff_region_discard discard;
 		struct kvoff_region_settle settle;
+		struct kvoff_region_seal seal;
+		struct kvoff_region_units units;
 		struct kvoff_ctl_lease lease;
 		struct kvoff_ctl_tier tier;
 		struct kvoff_ctl_pool pool;
@@ -89,7 +92,7 @@ struct sample {
 };
 
 #define MAKES_FD	1000
-#define SAMPLES		20
+#define SAMPLES		22
 
 static unsigned int samples(FIXTURE_DATA(bad_input) *self, struct sample *s)
 {
@@ -103,7 +106,8 @@ static unsigned int samples(FIXTURE_DATA(bad_input) *self, struct sample *s)
 		s[n].cmd = call;							\
 		s[n].kind = on;								\
 		s[n].size = sizeof(struct type);					\
-		s[n].min = call == KVOFF_REGION_INFO ? KVOFF_REGION_INFO_MIN : sizeof(struct type); \
+		s[n].min = call == KVOFF_REGION_INFO ? KVOFF_REGION_INFO_MIN :		\
+			   call == KVOFF_REGION_CREATE ? KVOFF_REGION_CREATE_MIN : sizeof(struct type); \
 		s[n].want = outcome;							\
 		s[n].arg.member = (struct type){ .size = sizeof(struct type), ##__VA_ARGS__ };	\
 		n++;									\
@@ -116,6 +120,8 @@ static unsigned int samples(FIXTURE_DATA(bad_input) *self, struct sample *s)
 	SAMPLE(KVOFF_REGION_UNCOMMIT, REGION, kvoff_region_commit, commit, -EBUSY, .bytes = 1000 * BS);
 	SAMPLE(KVOFF_REGION_DISCARD, REGION, kvoff_region_discard, discard, 0, .first = 7, .nr = 1);
 	SAMPLE(KVOFF_REGION_SETTLE, REGION, kvoff_region_settle, settle, 0);
+	SAMPLE(KVOFF_REGION_SEAL, REGION, kvoff_region_seal, seal, -ENODATA, .first = 7, .nr = 1);
+	SAMPLE(KVOFF_REGION_UNITS, REGION, kvoff_region_units, units, 0, .nr = 1, .units = (uintptr_t)self->units);
 	SAMPLE(KVOFF_CTL_LEASE, CONTROL, kvoff_ctl_lease, lease, 0);
 	SAMPLE(KVOFF_CTL_TIER_ADD, CONTROL, kvoff_ctl_tier, tier, -EEXIST, .name = "dram", .capacity = 2 * MIB);
 	SAMPLE(KVOFF_CTL_TIER_SET, CONTROL, kvoff_ctl_tier, tier, -ENOENT, .name = "none", .flags = KVOFF_TIER_RANK);
@@ -322,6 +328,13 @@ TEST_F(bad_input, reserved_and_flags)
 		FIELD(KVOFF_REGION_DISCARD, kvoff_region_discard, flags, 1),
 		FIELD(KVOFF_REGION_DISCARD, kvoff_region_discard, nr, 0),
 		FIELD(KVOFF_REGION_SETTLE, kvoff_region_settle, flags, 1),
+		FIELD(KVOFF_REGION_SEAL, kvoff_region_seal, flags, 2),
+		FIELD(KVOFF_REGION_SEAL, kvoff_region_seal, nr, 0),
+		FIELD(KVOFF_REGION_SEAL, kvoff_region_seal, tag, 1),
+		FIELD(KVOFF_REGION_UNITS, kvoff_region_units, flags, 1),
+		FIELD(KVOFF_REGION_UNITS, kvoff_region_units, reserved, 1),
+		FIELD(KVOFF_REGION_UNITS, kvoff_region_units, nr, 0),
+		FIELD(KVOFF_REGION_UNITS, kvoff_region_units, nr, 1025),
 		FIELD(KVOFF_CTL_LEASE, kvoff_ctl_lease, flags, 2),
 		FIELD(KVOFF_CTL_TIER_ADD, kvoff_ctl_tier, flags, 1),
 		FIELD(KVOFF_CTL_TIER_ADD, kvoff_ctl_tier, reserved, 1),
