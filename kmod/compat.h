@@ -7,7 +7,10 @@
 #define KVOFF_COMPAT_H
 
 #include <linux/io_uring/cmd.h>
+#include <linux/ipc_namespace.h>
 #include <linux/mm.h>
+#include <linux/nsproxy.h>
+#include <linux/sched.h>
 #include <linux/version.h>
 
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 0, 0)
@@ -32,6 +35,12 @@ static void name(struct io_tw_req req, io_tw_token_t tw)				\
 	fn(io_uring_cmd_from_tw(req), IO_URING_CMD_TASK_WORK_ISSUE_FLAGS, tw.cancel);	\
 }
 
+/* What tells the caller's IPC namespace from all others, for ever. */
+static inline u64 kvoff_ipc_namespace(void)
+{
+	return current->nsproxy->ipc_ns->ns.ns_id;
+}
+
 #elif LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0) && LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
 
 static inline void kvoff_uring_done(struct io_uring_cmd *cmd, int ret, unsigned int issue_flags)
@@ -48,6 +57,15 @@ static inline u64 kvoff_uring_arg(const struct io_uring_cmd *cmd, unsigned int w
 static void name(struct io_uring_cmd *cmd, unsigned int issue_flags)			\
 {											\
 	fn(cmd, issue_flags, issue_flags & IO_URING_F_TASK_DEAD);			\
+}
+
+/*
+ * What tells the caller's IPC namespace from all others there are. The number of one that is gone may come again. A
+ * reference to the namespace would prevent that, and would keep all of its System V memory as long.
+ */
+static inline u64 kvoff_ipc_namespace(void)
+{
+	return current->nsproxy->ipc_ns->ns.inum;
 }
 
 #else

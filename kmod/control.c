@@ -174,6 +174,11 @@ static long kvoff_call_region_view(struct file *file, void *p)
 	return kvoff_view_create(arg->id, arg->fd_flags);
 }
 
+static long kvoff_call_region_remove(struct file *file, void *p)
+{
+	return kvoff_region_remove(p);
+}
+
 static long kvoff_call_move(struct file *file, void *p)
 {
 	if (!kvoff_has_lease(file->private_data))
@@ -198,6 +203,7 @@ static const struct kvoff_call kvoff_control_calls[] = {
 	KVOFF_CTL_CALL(KVOFF_CTL_POOL_SET, kvoff_ctl_pool, kvoff_call_pool_set),
 	KVOFF_CTL_CALL(KVOFF_CTL_LINK_SET, kvoff_ctl_link, kvoff_call_link_set),
 	KVOFF_CTL_CALL(KVOFF_CTL_REGIONS, kvoff_ctl_regions, kvoff_call_regions),
+	KVOFF_CTL_CALL(KVOFF_CTL_REGION_REMOVE, kvoff_ctl_region_remove, kvoff_call_region_remove),
 	KVOFF_CTL_CALL(KVOFF_CTL_MOVE, kvoff_ctl_move, kvoff_call_move),
 	KVOFF_CTL_CALL(KVOFF_CTL_TENANT_ADD, kvoff_ctl_tenant, kvoff_call_tenant_add),
 	KVOFF_CTL_CALL(KVOFF_CTL_TENANT_SET, kvoff_ctl_tenant, kvoff_call_tenant_set),

@@ -5,6 +5,7 @@
  * Locks, in the order in which they nest:
  *	kvoff_tier_admin	tiers and tenants come and go, sysfs included
  *	kvoff_tier_mutex	the set of tiers and their sizes
+ *	kvoff_named::mutex	a named region rests, is opened, ends
  *	region->unit_sem	a region's units; held over discards and seals, taken by no fault
  *	region->chunk_mutex	a region's block records come into being; never taken under a block lock
  *	block lock		a bit of struct kvoff_block::flags; sleeps; not held over user copies or throttling
@@ -13,7 +14,8 @@
  *				the core's, inside unmap_mapping_range()
  *	attach_lock, account_lock, tenant->lock, pool->lock, link->lock
  *				spinlocks; only kvoff_commit_lock nests in them
- *	kvoff_commit_lock	spinlock, innermost
+ *	kvoff_names_lock, kvoff_commit_lock
+ *				spinlocks, innermost
  */
 #ifndef KVOFF_H
 #define KVOFF_H
@@ -42,6 +44,7 @@
 /* Block records and state entries live in chunks of so many blocks: one page of struct kvoff_state. */
 #define KVOFF_CHUNK_BLOCKS	(PAGE_SIZE / sizeof(struct kvoff_state))
 
+struct kvoff_named;
 struct kvoff_tenant;
 struct kvoff_tier;
 
@@ -73,6 +76,7 @@ enum kvoff_counter {
 	KVOFF_CONVERTED_BYTES,
 	KVOFF_SEALS,
 	KVOFF_SEALS_BUSY,
+	KVOFF_NAMES_EXPIRED,
 	KVOFF_NR_COUNTERS
 };
 
@@ -343,15 +347,15 @@ struct kvoff_chunk {
  * @nr_blocks:	span
  * @unit_size:	bytes, 0 if none was given
  * @label:	for people
- * @pid:	creator
+ * @pid:	creator, or who opened it last when nobody was attached; under @account_lock
  * @uid:	creator
  * @shared:	arrays and address space
  * @chunks:	struct kvoff_chunk by number; entries are only added, until the region ends
  * @chunk_mutex: serialises adding to @chunks
  * @attachments: all attachments, under @attach_lock
  * @attach_lock: protects @attachments
- * @nr_attached: number of attachments; the memory goes when it falls to zero
- * @account_lock: protects @committed and @used
+ * @nr_attached: number of attachments; when it falls to zero the memory goes, or a named region rests
+ * @account_lock: protects @committed, @used and @pid
  * @committed:	blocks that may be used
  * @used:	blocks that have a frame, never more than @committed
  * @tier_used:	blocks in each tier
@@ -360,6 +364,7 @@ struct kvoff_chunk {
  * @sealed:	sealed blocks
  * @units:	units by their first block, see seal.c
  * @unit_sem:	protects @units
+ * @named:	NULL for a region that ends with its last attachment; never changes
  */
 struct kvoff_region {
 	struct kobject kobj;
@@ -387,6 +392,7 @@ struct kvoff_region {
 	atomic64_t sealed;
 	struct rb_root units;
 	struct rw_semaphore unit_sem;
+	struct kvoff_named *named;
 };
 
 /**
@@ -409,11 +415,29 @@ u32 kvoff_region_list(u32 after, u32 *ids, u32 nr);
 struct kvoff_region *kvoff_region_next(u32 *id);
 void kvoff_region_free(struct kvoff_region *region);
 void kvoff_region_detach(struct kvoff_region *region);
+void kvoff_region_empty(struct kvoff_region *region, bool sealed);
+void kvoff_region_uncommit_unused(struct kvoff_region *region);
+void kvoff_region_adopt(struct kvoff_region *region);
+pid_t kvoff_region_pid(struct kvoff_region *region);
+void kvoff_region_end(struct kvoff_region *region);
 
 static inline size_t kvoff_region_bs(const struct kvoff_region *region)
 {
 	return kvoff_size_of(region->index);
 }
+
+/* ---- named.c ---- */
+int kvoff_named_begin(struct kvoff_region *region, const struct kvoff_region_create *arg);
+void kvoff_named_begun(struct kvoff_region *region, bool success);
+void kvoff_named_detach(struct kvoff_region *region);
+void kvoff_named_free(struct kvoff_region *region);
+void kvoff_named_info(const struct kvoff_region *region, struct kvoff_region_info *info);
+const char *kvoff_named_name(const struct kvoff_region *region);
+umode_t kvoff_named_mode(const struct kvoff_region *region);
+u32 kvoff_named_ttl(const struct kvoff_region *region);
+s64 kvoff_named_left(const struct kvoff_region *region);
+int kvoff_region_open(struct kvoff_tenant *tenant, struct kvoff_region_open *arg, fmode_t have);
+int kvoff_region_remove(struct kvoff_ctl_region_remove *arg);
 
 /* ---- attach.c ---- */
 int kvoff_attach_fd(struct kvoff_region *region, unsigned int fd_flags, fmode_t have);
@@ -528,6 +552,7 @@ struct kvoff_share {
  * @gid:	the node's group, under kvoff_tier_admin
  * @mode:	the node's mode, under kvoff_tier_admin
  * @class:	enum kvoff_class
+ * @named:	regions with a name, under kvoff_names_lock
  * @users:	regions and open nodes; while there are any the tenant stays. Under the lock of the array of tenants
  * @lock:	protects @quota and @committed
  * @quota:	bytes that may be committed, 0 for no limit
@@ -544,6 +569,7 @@ struct kvoff_tenant {
 	kgid_t gid;
 	umode_t mode;
 	u32 class;
+	unsigned int named;
 	unsigned int users;
 	spinlock_t lock;
 	u64 quota;

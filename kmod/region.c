@@ -10,7 +10,7 @@
 
 #include "kvoff.h"
 
-/* All regions that have an attachment, by number. Looked up under RCU. */
+/* All regions that have an attachment or rest, by number. Looked up under RCU. */
 static DEFINE_XARRAY_ALLOC1(kvoff_regions);
 static u32 kvoff_region_last;
 
@@ -77,7 +77,7 @@ void kvoff_region_info(struct kvoff_region *region, struct kvoff_region_info *in
 	info->used = region->used * bs;
 	spin_unlock(&region->account_lock);
 	info->nr_attached = atomic_read(&region->nr_attached);
-	info->pid = pid_nr_ns(region->pid, task_active_pid_ns(current));
+	info->pid = kvoff_region_pid(region);
 	info->high = atomic64_read(&region->high);
 	info->uid = from_kuid_munged(current_user_ns(), region->uid);
 	info->reserved = 0;
@@ -87,13 +87,14 @@ void kvoff_region_info(struct kvoff_region *region, struct kvoff_region_info *in
 	info->tenant_class = READ_ONCE(tenant->class);
 	memset_after(info, 0, tenant_class);
 	info->sealed = atomic64_read(&region->sealed) * bs;
+	kvoff_named_info(region, info);
 	for (i = 0; i < KVOFF_MAX_TIERS; i++)
 		info->tier_used[i] = atomic64_read(&region->tier_used[i]) * bs;
 }
 
 static int kvoff_region_check(const struct kvoff_region_create *arg)
 {
-	if (arg->flags & ~KVOFF_REGION_FRAMED || arg->fd_flags & ~O_CLOEXEC || arg->reserved)
+	if (arg->flags & ~(KVOFF_REGION_FRAMED | KVOFF_REGION_NAMED) || arg->fd_flags & ~O_CLOEXEC || arg->reserved)
 		return -EINVAL;
 	if (arg->flags & KVOFF_REGION_FRAMED)
 		return -EOPNOTSUPP;
@@ -148,42 +149,93 @@ void kvoff_region_free(struct kvoff_region *region)
 		kvfree(chunk);
 	xa_destroy(&region->chunks);
 	kvoff_units_free(region);
+	kvoff_named_free(region);
 	kvoff_shared_put(region->shared);
 	put_pid(region->pid);
 	kvoff_tenant_put(region->tenant);
 	kfree_rcu(region, rcu);
 }
 
-/* Give back every frame and promise. Nothing maps the region any more; a mover may be in the middle of a block. */
-static void kvoff_region_teardown(struct kvoff_region *region)
+/*
+ * Whose region it is, in the caller's namespace. The process may be gone.
+ */
+pid_t kvoff_region_pid(struct kvoff_region *region)
+{
+	pid_t pid;
+
+	spin_lock(&region->account_lock);
+	pid = pid_nr_ns(region->pid, task_active_pid_ns(current));
+	spin_unlock(&region->account_lock);
+	return pid;
+}
+
+/* The caller's process takes the place of the creator's. */
+void kvoff_region_adopt(struct kvoff_region *region)
+{
+	struct pid *old, *pid = get_pid(task_tgid(current));
+
+	spin_lock(&region->account_lock);
+	old = region->pid;
+	region->pid = pid;
+	spin_unlock(&region->account_lock);
+	put_pid(old);
+}
+
+/**
+ * kvoff_region_empty - give back every frame
+ * @region:	nothing maps it any more; a mover may be in the middle of a block, a driver may have pages of it pinned
+ * @sealed:	those of sealed blocks too
+ */
+void kvoff_region_empty(struct kvoff_region *region, bool sealed)
 {
 	struct kvoff_chunk *chunk;
 	unsigned long i, k;
 
 	xa_for_each(&region->chunks, i, chunk) {
 		for (k = 0; k < KVOFF_CHUNK_BLOCKS; k++)
-			if (READ_ONCE(chunk->blocks[k].frame))
+			if (READ_ONCE(chunk->blocks[k].frame) &&
+			    (sealed || !test_bit(KVOFF_B_SEALED, &chunk->blocks[k].flags)))
 				kvoff_block_teardown(region, chunk, (u64)i * KVOFF_CHUNK_BLOCKS + k);
 		cond_resched();
 	}
-	kvoff_region_unpromise(region, region->committed);
-	region->committed = 0;
-	kvoff_tenant_unuse(region->tenant);
+}
+
+/* Give back what is committed beyond what is used. */
+void kvoff_region_uncommit_unused(struct kvoff_region *region)
+{
+	u64 unused;
+
+	spin_lock(&region->account_lock);
+	unused = region->committed - region->used;
+	region->committed = region->used;
+	spin_unlock(&region->account_lock);
+	kvoff_region_unpromise(region, unused);
 }
 
 /*
- * kvoff_region_detach - an attachment is gone; with the last one goes the memory
+ * kvoff_region_end - the memory goes, and the region with it. Nobody is attached
  */
-void kvoff_region_detach(struct kvoff_region *region)
+void kvoff_region_end(struct kvoff_region *region)
 {
-	if (!atomic_dec_and_test(&region->nr_attached))
-		return;
 	xa_erase(&kvoff_regions, region->id);
-	kvoff_region_teardown(region);
+	kvoff_region_empty(region, true);
+	kvoff_region_uncommit_unused(region);
+	kvoff_tenant_unuse(region->tenant);
 	kvoff_shared_die(region->shared);
 	kobject_del(&region->kobj);
 	kvoff_region_put(region);
 	kvoff_control_regions_changed();
+}
+
+/*
+ * kvoff_region_detach - an attachment is gone; with the last one goes the memory, unless the region has a name
+ */
+void kvoff_region_detach(struct kvoff_region *region)
+{
+	if (region->named)
+		kvoff_named_detach(region);
+	else if (atomic_dec_and_test(&region->nr_attached))
+		kvoff_region_end(region);
 }
 
 int kvoff_region_create(struct kvoff_tenant *tenant, struct kvoff_region_create *arg)
@@ -197,9 +249,12 @@ int kvoff_region_create(struct kvoff_tenant *tenant, struct kvoff_region_create 
 	region = kvoff_region_alloc(tenant, arg);
 	if (IS_ERR(region))
 		return PTR_ERR(region);
+	ret = kvoff_named_begin(region, arg);
+	if (ret)
+		goto err_put;
 	ret = xa_alloc_cyclic(&kvoff_regions, &region->id, NULL, xa_limit_31b, &kvoff_region_last, GFP_KERNEL_ACCOUNT);
 	if (ret < 0)
-		goto err_put;
+		goto err_named;
 	ret = kobject_add(&region->kobj, kvoff_regions_kobj, "%u", region->id);
 	if (ret)
 		goto err_erase;
@@ -209,6 +264,7 @@ int kvoff_region_create(struct kvoff_tenant *tenant, struct kvoff_region_create 
 	kobject_get(&region->kobj);
 	fd = kvoff_attach_fd(region, arg->fd_flags | O_RDWR, FMODE_READ | FMODE_WRITE);
 	if (fd >= 0) {
+		kvoff_named_begun(region, true);
 		kvoff_region_put(region);
 		kvoff_control_regions_changed();
 		return fd;
@@ -219,6 +275,8 @@ int kvoff_region_create(struct kvoff_tenant *tenant, struct kvoff_region_create 
 err_erase:
 	xa_erase(&kvoff_regions, region->id);
 	kvoff_shared_die(region->shared);
+err_named:
+	kvoff_named_begun(region, false);
 err_put:
 	kvoff_tenant_unuse(tenant);
 	kvoff_region_put(region);

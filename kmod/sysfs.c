@@ -4,7 +4,6 @@
  * control node, tiers, tuning, stats and regions, and one for each tenant (tenant_sysfs.c).
  */
 #include <linux/device.h>
-#include <linux/pid_namespace.h>
 #include <linux/slab.h>
 
 #include "kvoff.h"
@@ -58,6 +57,7 @@ static const char * const kvoff_counter_names[KVOFF_NR_COUNTERS] = {
 	[KVOFF_CONVERTED_BYTES]		= "converted_bytes",
 	[KVOFF_SEALS]			= "seals",
 	[KVOFF_SEALS_BUSY]		= "seals_busy",
+	[KVOFF_NAMES_EXPIRED]		= "names_expired",
 };
 
 static struct device_attribute kvoff_counter_attrs[KVOFF_NR_COUNTERS];
@@ -408,13 +408,17 @@ static struct kvoff_entry region_##_name = {						\
 
 KVOFF_REGION_ENTRY(label, "%s", region->label);
 KVOFF_REGION_ENTRY(tenant, "%s", dev_name(&region->tenant->dev));
-KVOFF_REGION_ENTRY(pid, "%d", pid_nr_ns(region->pid, task_active_pid_ns(current)));
+KVOFF_REGION_ENTRY(pid, "%d", kvoff_region_pid(region));
 KVOFF_REGION_ENTRY(uid, "%u", from_kuid_munged(current_user_ns(), region->uid));
 KVOFF_REGION_ENTRY(block_bytes, "%zu", kvoff_region_bs(region));
 KVOFF_REGION_ENTRY(length_bytes, "%llu", region->nr_blocks * kvoff_region_bs(region));
 KVOFF_REGION_ENTRY(unit_bytes, "%llu", region->unit_size);
 KVOFF_REGION_ENTRY(committed_bytes, "%llu", READ_ONCE(region->committed) * kvoff_region_bs(region));
 KVOFF_REGION_ENTRY(used_bytes, "%llu", READ_ONCE(region->used) * kvoff_region_bs(region));
+KVOFF_REGION_ENTRY(name, "%s", kvoff_named_name(region));
+KVOFF_REGION_ENTRY(mode, "%04o", kvoff_named_mode(region));
+KVOFF_REGION_ENTRY(ttl_seconds, "%u", kvoff_named_ttl(region));
+KVOFF_REGION_ENTRY(ends_in_seconds, "%lld", kvoff_named_left(region));
 KVOFF_REGION_ENTRY(sealed_bytes, "%llu", atomic64_read(&region->sealed) * kvoff_region_bs(region));
 KVOFF_REGION_ENTRY(attached, "%d", atomic_read(&region->nr_attached));
 
@@ -428,6 +432,10 @@ static struct attribute *kvoff_region_attrs[] = {
 	&region_unit_bytes.attr,
 	&region_committed_bytes.attr,
 	&region_used_bytes.attr,
+	&region_name.attr,
+	&region_mode.attr,
+	&region_ttl_seconds.attr,
+	&region_ends_in_seconds.attr,
 	&region_sealed_bytes.attr,
 	&region_attached.attr,
 	NULL

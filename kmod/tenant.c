@@ -75,6 +75,11 @@ static long kvoff_call_region_create(struct file *file, void *p)
 	return kvoff_region_create(file->private_data, p);
 }
 
+static long kvoff_call_region_open(struct file *file, void *p)
+{
+	return kvoff_region_open(file->private_data, p, file->f_mode);
+}
+
 static const struct kvoff_call kvoff_tenant_calls[] = {
 	{
 		.cmd		= KVOFF_REGION_CREATE,
@@ -83,6 +88,12 @@ static const struct kvoff_call kvoff_tenant_calls[] = {
 		.write		= true,
 		.makes_fd	= true,
 		.fn		= kvoff_call_region_create,
+	}, {
+		.cmd		= KVOFF_REGION_OPEN,
+		.size		= sizeof(struct kvoff_region_open),
+		.min_size	= sizeof(struct kvoff_region_open),
+		.makes_fd	= true,
+		.fn		= kvoff_call_region_open,
 	},
 };
 

@@ -155,7 +155,10 @@ struct kvoff_hint {
  * committed and not in use any more is given back, and the region waits for KVOFF_REGION_OPEN, for @ttl_s seconds, or
  * for KVOFF_CTL_REGION_REMOVE. While it waits the module cannot be unloaded. Names belong to the tenant, to the IPC
  * namespace and to the effective user that made the region: others may use the same.
- * Errors: EMFILE, ENFILE; EEXIST, this user has a region of this name here.
+ * The number of an IPC namespace that is gone may come again on kernels before 7.0: then its names are found in the new
+ * one, by the same user with the same tenant.
+ * Errors: EMFILE, ENFILE; EEXIST, this user has a region of this name here; EUSERS, the tenant has KVOFF_NAMED_MAX named
+ * regions.
  */
 struct kvoff_region_create {
 	__u32 size;
@@ -182,6 +185,8 @@ struct kvoff_region_create {
 #define KVOFF_REGION_FRAMED	(1U << 0)
 /* The region has a name and outlives its processes. */
 #define KVOFF_REGION_NAMED	(1U << 1)
+/* So many named regions a tenant, at most. */
+#define KVOFF_NAMED_MAX		1024
 
 /**
  * struct kvoff_region_open - attach to a named region (KVOFF_REGION_OPEN)
@@ -242,7 +247,8 @@ struct kvoff_region_attach {
  * @committed:	out: bytes committed
  * @used:	out: bytes in frames
  * @nr_attached: out: attachments
- * @pid:	out: the creator's process number in the caller's namespace, 0 if not visible there
+ * @pid:	out: the creator's process number in the caller's namespace, 0 if not visible there; of a named region,
+ *		of who opened it last when nobody was attached
  * @high:	out: one more than the highest block index that ever had a frame
  * @uid:	out: the creator's user number in the caller's user namespace
  * @reserved:	out: zero

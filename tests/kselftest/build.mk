@@ -3,8 +3,8 @@
 # Suites that run against the module in the emulated machine, with the kernel's own test harness. They are built in
 # the Debian 13 root only, which has the harness and liburing; elsewhere they are skipped.
 kst-harness	:= $(wildcard /usr/include/kselftest/kselftest_harness.h)
-kst-suites	:= name-stays no-torn-bytes write-races refused-moves twins seal acquire commit gone bad-input \
-		   bad-mappings bad-tiers tenants batches sampling sysfs tracepoints movable twin-cost
+kst-suites	:= name-stays no-torn-bytes write-races refused-moves twins seal named named-storms acquire commit gone bad-input \
+		   bad-mappings sharing bad-tiers tenants batches sampling sysfs tracepoints movable twin-cost
 
 define kst-suite
 kst-$(1)-src	:= tests/kselftest/$(subst -,_,$(1)).c $(addprefix tests/kselftest/,rig.c bytes.c pin.c)
