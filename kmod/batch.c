@@ -13,6 +13,7 @@
 #include <linux/uaccess.h>
 
 #include "compat.h"
+#include "drain.h"
 #include "kvoff.h"
 
 struct kvoff_batch;
@@ -271,13 +272,34 @@ static int kvoff_batch_results(struct kvoff_batch *batch)
 	return 0;
 }
 
-int kvoff_batch_ioctl(struct kvoff_ctl_move *arg)
+/* Without the lease: are all of its blocks in tiers that are being drained? */
+static int kvoff_batch_may(const struct kvoff_batch *batch, bool lease)
+{
+	int any = lease;
+	u32 i;
+
+	for (i = 0; i < batch->nr && !lease; i++) {
+		int ret = kvoff_drain_covers(&batch->items[i].desc);
+
+		if (ret < 0)
+			return ret;
+		any |= ret;
+	}
+	return any ? 0 : -EPERM;
+}
+
+int kvoff_batch_ioctl(struct kvoff_ctl_move *arg, bool lease)
 {
 	struct kvoff_batch *batch = kvoff_batch_create(arg);
 	int ret;
 
 	if (IS_ERR(batch))
 		return PTR_ERR(batch);
+	ret = kvoff_batch_may(batch, lease);
+	if (ret) {
+		kvfree(batch);
+		return ret;
+	}
 	kvoff_batch_submit(batch);
 	kvoff_batch_put(batch);
 	if (wait_for_completion_interruptible(&batch->done)) {
@@ -302,7 +324,7 @@ static void kvoff_batch_uring_done(struct io_uring_cmd *cmd, unsigned int issue_
 	kvfree(batch);
 }
 
-int kvoff_batch_uring(struct io_uring_cmd *cmd, unsigned int issue_flags)
+int kvoff_batch_uring(struct io_uring_cmd *cmd, unsigned int issue_flags, bool lease)
 {
 	struct kvoff_batch **pdu = io_uring_cmd_to_pdu(cmd, struct kvoff_batch *);
 	struct kvoff_ctl_move arg;
@@ -321,6 +343,11 @@ int kvoff_batch_uring(struct io_uring_cmd *cmd, unsigned int issue_flags)
 	batch = kvoff_batch_create(&arg);
 	if (IS_ERR(batch))
 		return PTR_ERR(batch);
+	ret = kvoff_batch_may(batch, lease);
+	if (ret) {
+		kvfree(batch);
+		return ret;
+	}
 	batch->cmd = cmd;
 	*pdu = batch;
 	/* queued before a cancellation can look for what is queued; unfinished until the last put */

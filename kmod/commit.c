@@ -101,7 +101,7 @@ static u64 kvoff_commit_grow(unsigned int index, u64 need, bool convert)
 		u64 add = need + div_u64(need * 2 * kvoff_reserve_percent, 100) + 2;
 
 		add = max_t(u64, add, KVOFF_GROW_BYTES / size);
-		if (READ_ONCE(pool->short_of))
+		if (READ_ONCE(pool->short_of) || tier->fixed)
 			continue;
 		if (convert)
 			kvoff_tier_convert(tier, index, add * size);
@@ -155,6 +155,8 @@ static u64 kvoff_commit_spare(struct kvoff_tier_set *set, unsigned int k)
 	for (i = 0; i < set->nr; i++) {
 		struct kvoff_pool *pool = &set->by_rank[i]->pools[k];
 
+		if (set->by_rank[i]->fixed)
+			continue;
 		spare += kvoff_pool_reserve(pool, READ_ONCE(pool->filled));
 	}
 	return spare;
@@ -178,7 +180,7 @@ static u64 kvoff_commit_growable(unsigned int index)
 		struct kvoff_tier *tier = set->by_rank[i];
 		u64 bytes = kvoff_tier_unassigned(tier);
 
-		if (READ_ONCE(tier->pools[index].short_of))
+		if (READ_ONCE(tier->pools[index].short_of) || tier->fixed)
 			continue;
 		for (k = 0; k < KVOFF_NR_BLOCK_SIZES; k++) {
 			u64 idle = min_t(u64, kvoff_pool_idle(&tier->pools[k]), spare[k]);
@@ -235,6 +237,32 @@ int kvoff_commit(unsigned int index, u64 nr, u64 *available)
 out:
 	*available = kvoff_commit_available(index);
 	return ret;
+}
+
+/**
+ * kvoff_commit_extend - let the pools grow until so many frames could be promised, without promising them
+ * @index:	block size index
+ * @nr:		how many
+ *
+ * 0, -ENOMEM if the pools cannot have that many, or -EINTR.
+ */
+int kvoff_commit_extend(unsigned int index, u64 nr)
+{
+	unsigned int round;
+
+	for (round = 0; round < KVOFF_COMMIT_ROUNDS; round++) {
+		int ret = kvoff_commit_wait(index, nr);
+		u64 room = kvoff_commit_room(index);
+
+		if (ret)
+			return ret;
+		if (room >= nr)
+			return 0;
+		if (nr - room > kvoff_commit_growable(index) ||
+		    (!kvoff_commit_grow(index, nr - room, false) && !kvoff_commit_grow(index, nr - room, true)))
+			break;
+	}
+	return -ENOMEM;
 }
 
 void kvoff_uncommit(unsigned int index, u64 nr)

@@ -9,6 +9,7 @@
 #include <linux/uaccess.h>
 
 #include "compat.h"
+#include "drain.h"
 #include "kvoff.h"
 
 /**
@@ -113,6 +114,11 @@ static long kvoff_call_tier_remove(struct file *file, void *p)
 	return kvoff_tier_remove(arg->name);
 }
 
+static long kvoff_call_tier_drain(struct file *file, void *p)
+{
+	return kvoff_tier_drain(p);
+}
+
 static long kvoff_call_pool_set(struct file *file, void *p)
 {
 	return kvoff_tier_pool_set(p);
@@ -181,9 +187,7 @@ static long kvoff_call_region_remove(struct file *file, void *p)
 
 static long kvoff_call_move(struct file *file, void *p)
 {
-	if (!kvoff_has_lease(file->private_data))
-		return -EPERM;
-	return kvoff_batch_ioctl(p);
+	return kvoff_batch_ioctl(p, kvoff_has_lease(file->private_data));
 }
 
 #define KVOFF_CTL_CALL(number, type, function)		\
@@ -200,6 +204,7 @@ static const struct kvoff_call kvoff_control_calls[] = {
 	KVOFF_CTL_CALL(KVOFF_CTL_TIER_ADD, kvoff_ctl_tier, kvoff_call_tier_add),
 	KVOFF_CTL_CALL(KVOFF_CTL_TIER_SET, kvoff_ctl_tier, kvoff_call_tier_set),
 	KVOFF_CTL_CALL(KVOFF_CTL_TIER_REMOVE, kvoff_ctl_tier, kvoff_call_tier_remove),
+	KVOFF_CTL_CALL(KVOFF_CTL_TIER_DRAIN, kvoff_ctl_tier_drain, kvoff_call_tier_drain),
 	KVOFF_CTL_CALL(KVOFF_CTL_POOL_SET, kvoff_ctl_pool, kvoff_call_pool_set),
 	KVOFF_CTL_CALL(KVOFF_CTL_LINK_SET, kvoff_ctl_link, kvoff_call_link_set),
 	KVOFF_CTL_CALL(KVOFF_CTL_REGIONS, kvoff_ctl_regions, kvoff_call_regions),
@@ -225,16 +230,14 @@ static long kvoff_control_ioctl(struct file *file, unsigned int cmd, unsigned lo
 
 static int kvoff_control_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 {
-	/* a cancellation reaches a command that had the lease when it was issued */
+	/* a cancellation reaches a command that was allowed when it was issued */
 	if (!(issue_flags & IO_URING_F_CANCEL)) {
 		if (cmd->cmd_op != KVOFF_CTL_MOVE)
 			return -ENOTTY;
 		if (!(cmd->file->f_mode & FMODE_WRITE))
 			return -EACCES;
-		if (!kvoff_has_lease(cmd->file->private_data))
-			return -EPERM;
 	}
-	return kvoff_batch_uring(cmd, issue_flags);
+	return kvoff_batch_uring(cmd, issue_flags, kvoff_has_lease(cmd->file->private_data));
 }
 
 static __poll_t kvoff_control_poll(struct file *file, struct poll_table_struct *wait)

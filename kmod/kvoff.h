@@ -65,6 +65,7 @@ enum kvoff_counter {
 	KVOFF_MOVES_CANCELLED,
 	KVOFF_MOVES_NO_FRAME,
 	KVOFF_MOVES_OVER_QUOTA,
+	KVOFF_MOVES_DRAINING,
 	KVOFF_MOVES_POISONED,
 	KVOFF_MOVES_INVALID,
 	KVOFF_SAMPLES,
@@ -119,6 +120,7 @@ extern unsigned int kvoff_twins;
  * @twins:	clean copies that blocks left behind, oldest first: free, but the last to be taken
  * @target:	how many frames the pool shall have
  * @floor:	so many the admin gave it: other sizes cannot take these. Under kvoff_tier_mutex
+ * @restore:	the target it gets back when the drain ends. Under kvoff_tier_mutex
  * @filled:	how many it has, in whatever list or use
  * @nr_clean:	length of @clean
  * @nr_dirty:	length of @dirty
@@ -143,6 +145,7 @@ struct kvoff_pool {
 	struct list_head twins;
 	unsigned long target;
 	unsigned long floor;
+	unsigned long restore;
 	unsigned long filled;
 	unsigned long nr_clean;
 	unsigned long nr_dirty;
@@ -158,6 +161,7 @@ struct kvoff_pool {
 
 void kvoff_pool_init(struct kvoff_pool *pool, struct kvoff_tier *tier, unsigned int index);
 int kvoff_pool_set_target(struct kvoff_pool *pool, unsigned long target);
+int kvoff_pool_limit(struct kvoff_pool *pool, unsigned long target);
 void kvoff_pool_add(struct kvoff_pool *pool, struct folio *folio);
 void kvoff_pool_shed_twins(struct kvoff_pool *pool);
 bool kvoff_pool_work(struct kvoff_pool *pool);
@@ -207,6 +211,9 @@ static inline unsigned int kvoff_order_of(unsigned int index)
  * @kicked:	there is work for @thread
  * @settled:	woken whenever a pool may have reached its target
  * @going:	the tier is being removed: no frame leaves its pools any more. Looked at under the pools' locks
+ * @fixed:	being drained, or about to be: its pools do not grow. Written under kvoff_tier_mutex
+ * @keep:	bytes of frames that may be in use while it is being drained, else KVOFF_KEEP_ALL. Written under
+ *		kvoff_tier_mutex
  */
 struct kvoff_tier {
 	struct kobject kobj;
@@ -224,7 +231,12 @@ struct kvoff_tier {
 	bool kicked;
 	wait_queue_head_t settled;
 	bool going;
+	bool fixed;
+	u64 keep;
 };
+
+/* struct kvoff_tier::keep of a tier that is not being drained. */
+#define KVOFF_KEEP_ALL		U64_MAX
 
 /**
  * struct kvoff_tier_set - all tiers, replaced as a whole under kvoff_tier_mutex, read under RCU
@@ -262,6 +274,7 @@ int kvoff_commit(unsigned int index, u64 nr, u64 *available);
 void kvoff_uncommit(unsigned int index, u64 nr);
 u64 kvoff_commit_room(unsigned int index);
 u64 kvoff_commit_available(unsigned int index);
+int kvoff_commit_extend(unsigned int index, u64 nr);
 int kvoff_commit_rebase(unsigned int index, unsigned long *backing, unsigned long want, bool refuse);
 
 /* ---- shared.c ---- */
@@ -485,8 +498,8 @@ int kvoff_move_block(struct kvoff_region *region, const struct kvoff_move_desc *
 
 /* ---- batch.c ---- */
 struct io_uring_cmd;
-int kvoff_batch_ioctl(struct kvoff_ctl_move *arg);
-int kvoff_batch_uring(struct io_uring_cmd *cmd, unsigned int issue_flags);
+int kvoff_batch_ioctl(struct kvoff_ctl_move *arg, bool lease);
+int kvoff_batch_uring(struct io_uring_cmd *cmd, unsigned int issue_flags, bool lease);
 void kvoff_links_reset(u32 tier);
 int kvoff_link_set(const struct kvoff_ctl_link *arg);
 extern struct workqueue_struct *kvoff_workers;

@@ -12,6 +12,7 @@
  */
 #include <linux/pagemap.h>
 
+#include "drain.h"
 #include "kvoff.h"
 #include "trace.h"
 
@@ -195,7 +196,7 @@ static int kvoff_move_to_twin(struct kvoff_move *m)
 static void kvoff_move_leave(struct kvoff_move *m)
 {
 	kvoff_twin_drop(m->b, m->region->index);
-	if (READ_ONCE(kvoff_twins))
+	if (READ_ONCE(kvoff_twins) && !kvoff_tier_closed(m->from, 0))
 		kvoff_twin_keep(m->b, m->target, m->region->index, m->from);
 	else
 		kvoff_frame_put(m->target, m->region->index, m->from);
@@ -222,6 +223,9 @@ static void kvoff_move_count(int ret, size_t bytes)
 		break;
 	case -EDQUOT:
 		kvoff_count(KVOFF_MOVES_OVER_QUOTA, 1);
+		break;
+	case -ESHUTDOWN:
+		kvoff_count(KVOFF_MOVES_DRAINING, 1);
 		break;
 	case -EHWPOISON:
 		kvoff_count(KVOFF_MOVES_POISONED, 1);
@@ -277,6 +281,9 @@ int kvoff_move_block(struct kvoff_region *region, const struct kvoff_move_desc *
 		kvoff_block_unlock(m.b);
 		return 0;
 	}
+	ret = -ESHUTDOWN;
+	if (kvoff_tier_closed(m.to, bs))
+		goto out_unlock;
 	/* the same block in two batches: one mover at a time */
 	ret = -EBUSY;
 	if (test_bit(KVOFF_B_COPYING, &m.b->flags))

@@ -11,6 +11,7 @@
 #include <linux/highmem.h>
 #include <linux/pagemap.h>
 
+#include "drain.h"
 #include "kvoff.h"
 
 /* Frames handled before the thread looks at other pools and lets others run. */
@@ -74,6 +75,17 @@ void kvoff_pool_account(struct kvoff_pool *pool)
 	spin_unlock(&pool->lock);
 }
 
+static int kvoff_pool_set_target_locked(struct kvoff_pool *pool, unsigned long target)
+{
+	int ret = kvoff_commit_rebase(pool->index, &pool->backing, kvoff_pool_backing(pool, target), true);
+
+	if (!ret) {
+		pool->target = target;
+		pool->short_of = false;
+	}
+	return ret;
+}
+
 /*
  * kvoff_pool_set_target - change how many frames the pool shall have
  *
@@ -87,11 +99,18 @@ int kvoff_pool_set_target(struct kvoff_pool *pool, unsigned long target)
 	if (target < pool->target && target < pool->nr_used + pool->nr_orphans)
 		ret = -EBUSY;
 	else
-		ret = kvoff_commit_rebase(pool->index, &pool->backing, kvoff_pool_backing(pool, target), true);
-	if (!ret) {
-		pool->target = target;
-		pool->short_of = false;
-	}
+		ret = kvoff_pool_set_target_locked(pool, target);
+	spin_unlock(&pool->lock);
+	return ret;
+}
+
+/* The same below what is in use: frames go as they come back, until the target is reached. */
+int kvoff_pool_limit(struct kvoff_pool *pool, unsigned long target)
+{
+	int ret;
+
+	spin_lock(&pool->lock);
+	ret = kvoff_pool_set_target_locked(pool, target);
 	spin_unlock(&pool->lock);
 	return ret;
 }
@@ -206,6 +225,9 @@ struct folio *kvoff_frame_first(struct kvoff_tenant *tenant, unsigned int index,
 			struct kvoff_pool *pool = &set->by_rank[i]->pools[index];
 			unsigned long leave = pass < 2 ? kvoff_pool_reserve(pool, READ_ONCE(pool->filled)) : 0;
 
+			/* what only it can answer for comes to a tier that is being drained all the same */
+			if (pass < 2 && kvoff_tier_full(set->by_rank[i], kvoff_size_of(index)))
+				continue;
 			*tier = set->by_rank[i]->id;
 			if (!kvoff_tenant_charge(tenant, *tier, kvoff_size_of(index), pass > 0))
 				continue;

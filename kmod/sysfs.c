@@ -6,6 +6,7 @@
 #include <linux/device.h>
 #include <linux/slab.h>
 
+#include "drain.h"
 #include "kvoff.h"
 
 unsigned int kvoff_sample_interval_ms = 5000;
@@ -46,6 +47,7 @@ static const char * const kvoff_counter_names[KVOFF_NR_COUNTERS] = {
 	[KVOFF_MOVES_CANCELLED]		= "move_cancelled",
 	[KVOFF_MOVES_NO_FRAME]		= "move_no_frame",
 	[KVOFF_MOVES_OVER_QUOTA]	= "move_over_quota",
+	[KVOFF_MOVES_DRAINING]		= "move_draining",
 	[KVOFF_MOVES_POISONED]		= "move_poisoned",
 	[KVOFF_MOVES_INVALID]		= "move_invalid",
 	[KVOFF_SAMPLES]			= "samples",
@@ -315,6 +317,8 @@ KVOFF_TIER_ENTRY(id, 0444, NULL, "%u", tier->id);
 KVOFF_TIER_ENTRY(node, 0444, NULL, "%d", tier->node);
 KVOFF_TIER_ENTRY(rank, 0444, NULL, "%u", READ_ONCE(tier->rank));
 KVOFF_TIER_ENTRY(capacity_bytes, 0644, tier_capacity_bytes_store, "%llu", READ_ONCE(tier->capacity));
+KVOFF_TIER_ENTRY(keep_bytes, 0444, NULL, "%llu",
+		 kvoff_tier_draining(tier) ? READ_ONCE(tier->keep) : READ_ONCE(tier->capacity));
 KVOFF_TIER_ENTRY(used_bytes, 0444, NULL, "%llu", kvoff_tier_bytes(tier, KVOFF_POOL_USED));
 KVOFF_TIER_ENTRY(free_bytes, 0444, NULL, "%llu", kvoff_tier_bytes(tier, KVOFF_POOL_FREE));
 KVOFF_TIER_ENTRY(orphan_bytes, 0444, NULL, "%llu", kvoff_tier_bytes(tier, KVOFF_POOL_ORPHANS));
@@ -328,6 +332,7 @@ static struct attribute *kvoff_tier_attrs[] = {
 	&tier_node.attr,
 	&tier_rank.attr,
 	&tier_capacity_bytes.attr,
+	&tier_keep_bytes.attr,
 	&tier_used_bytes.attr,
 	&tier_free_bytes.attr,
 	&tier_orphan_bytes.attr,

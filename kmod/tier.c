@@ -8,6 +8,7 @@
 #include <linux/nodemask.h>
 #include <linux/slab.h>
 
+#include "drain.h"
 #include "kvoff.h"
 
 /*
@@ -74,20 +75,24 @@ static u64 kvoff_tier_assigned(struct kvoff_tier *tier)
 	return assigned;
 }
 
-/* And what is left. */
+/* And what is left for them to grow by. */
 u64 kvoff_tier_unassigned(struct kvoff_tier *tier)
 {
 	u64 assigned = kvoff_tier_assigned(tier);
 
+	if (tier->fixed)
+		return 0;
 	return tier->capacity > assigned ? tier->capacity - assigned : 0;
 }
 
-/* In a word: is it filled, or does it try? */
+/* In a word: is it filled, or does it try? Or shall it hold less? */
 const char *kvoff_tier_state(struct kvoff_tier *tier)
 {
 	const char *state = "ready";
 	unsigned int i;
 
+	if (kvoff_tier_draining(tier))
+		return kvoff_tier_full(tier, 0) ? "draining" : "drained";
 	for (i = 0; i < KVOFF_NR_BLOCK_SIZES; i++) {
 		struct kvoff_pool *pool = &tier->pools[i];
 
@@ -186,7 +191,7 @@ static int kvoff_node_check(int node, u64 capacity)
 	return capacity > bytes ? -ENOSPC : 0;
 }
 
-static struct kvoff_tier *kvoff_tier_find(const char *name)
+struct kvoff_tier *kvoff_tier_find(const char *name)
 {
 	struct kvoff_tier_set *set = kvoff_tier_set();
 	unsigned int i;
@@ -307,6 +312,7 @@ int kvoff_tier_add(struct kvoff_ctl_tier *arg)
 	tier->node = arg->node;
 	tier->rank = arg->rank;
 	tier->capacity = arg->capacity;
+	tier->keep = KVOFF_KEEP_ALL;
 	tier->latency_ns = arg->latency_ns;
 	tier->bandwidth_mbps = arg->bandwidth_mbps;
 	init_waitqueue_head(&tier->wake);
@@ -355,10 +361,11 @@ static int kvoff_tier_set_capacity_locked(struct kvoff_tier *tier, u64 capacity)
 	ret = kvoff_node_check(tier->node, capacity);
 	if (ret)
 		return ret;
-	if (capacity < kvoff_tier_assigned(tier))
-		return -EBUSY;
-	tier->capacity = capacity;
-	return 0;
+	if (capacity < tier->capacity)
+		ret = kvoff_tier_shrink(tier, capacity);
+	if (!ret)
+		tier->capacity = capacity;
+	return ret;
 }
 
 int kvoff_tier_set_capacity(struct kvoff_tier *tier, u64 capacity)
@@ -484,6 +491,8 @@ static int kvoff_tier_pool_resize_locked(struct kvoff_pool *pool, u64 bytes)
 		return -EINVAL;
 	if (tier->going)
 		return -ENODEV;
+	if (tier->fixed)
+		return -ESHUTDOWN;
 	others = kvoff_tier_assigned(tier) - (u64)pool->target * size;
 	if (bytes > tier->capacity || others + bytes > tier->capacity)
 		return -ENOSPC;

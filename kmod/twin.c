@@ -8,6 +8,7 @@
  * latter alone: the pool takes a twin away without asking its block. The way back from the frame to the block is
  * folio->private.
  */
+#include "drain.h"
 #include "kvoff.h"
 
 static struct kvoff_pool *kvoff_twin_pool(u32 tier, unsigned int index)
@@ -76,7 +77,7 @@ void kvoff_twin_keep(struct kvoff_block *b, struct folio *folio, unsigned int in
  * @b:		the block, locked
  * @index:	block size index
  *
- * NULL if it has none, or had to give way, or its tier is being removed. The frame counts as used from here on.
+ * NULL if it has none, or had to give way, or its tier is being removed, or drained and full. The frame counts as used from here on.
  */
 struct folio *kvoff_twin_take(struct kvoff_block *b, unsigned int index)
 {
@@ -89,7 +90,9 @@ struct folio *kvoff_twin_take(struct kvoff_block *b, unsigned int index)
 	pool = kvoff_twin_pool(b->twin_tier, index);
 	if (pool) {
 		spin_lock(&pool->lock);
-		folio = READ_ONCE(pool->tier->going) ? NULL : b->twin;
+		folio = b->twin;
+		if (READ_ONCE(pool->tier->going) || kvoff_tier_full(pool->tier, kvoff_size_of(index)))
+			folio = NULL;
 		if (folio) {
 			kvoff_twin_unlink(pool, folio);
 			pool->nr_used++;
