@@ -27,6 +27,7 @@ const char *act_result_name(enum act_result result)
 		[ACT_NOT_BEGUN] = "not_begun",
 		[ACT_NO_FRAME] = "no_frame",
 		[ACT_OVER_QUOTA] = "over_quota",
+		[ACT_DRAINING] = "draining",
 		[ACT_POISONED] = "poisoned",
 		[ACT_VANISHED] = "vanished",
 		[ACT_FAILED] = "failed",
@@ -50,6 +51,8 @@ enum act_result act_result_of(const struct kvoff_move_result *result)
 		return ACT_NO_FRAME;
 	case -EDQUOT:
 		return ACT_OVER_QUOTA;
+	case -ESHUTDOWN:
+		return ACT_DRAINING;
 	case -EHWPOISON:
 		return ACT_POISONED;
 	case -ENOENT:
@@ -80,6 +83,7 @@ void act_learn(struct heat *h, enum act_result result, uint8_t to, bool promoted
 		return;
 	case ACT_NOT_BEGUN:
 	case ACT_NO_FRAME:
+	case ACT_DRAINING:
 	case ACT_VANISHED:
 		return;
 	case ACT_WRITTEN:
@@ -239,7 +243,7 @@ static void finish_block(struct act *act, struct regions *regions, struct act_ba
 	act->counters.results[result]++;
 	if (h)
 		act_learn(h, result, batch->to, promoted, now);
-	if (result == ACT_NO_FRAME)
+	if (result == ACT_NO_FRAME || result == ACT_DRAINING)
 		act->full[batch->to] |= (uint8_t)(1u << batch->size_class);
 	/* credit is for copies: those that did not happen give theirs back */
 	if (result == ACT_MOVED || result == ACT_WRITTEN)

@@ -32,6 +32,7 @@ enum act_result {
 	ACT_NOT_BEGUN,	/* the command was cancelled before */
 	ACT_NO_FRAME,	/* the target is full */
 	ACT_OVER_QUOTA,	/* the tenant has its share of the target */
+	ACT_DRAINING,	/* the target is being drained */
 	ACT_POISONED,	/* the source cannot be read */
 	ACT_VANISHED,	/* the region or block is not there any more */
 	ACT_FAILED,	/* anything else */

@@ -23,6 +23,7 @@ static void report_tier(struct json *j, const struct kvoffd *d, unsigned int t)
 	json_u64(j, "rank", tier->rank);
 	json_string(j, "kind", node_kind_name(tier->kind));
 	json_u64(j, "capacity_bytes", tier->capacity);
+	json_bool(j, "draining", tier->draining);
 	json_u64(j, "used_bytes", tier->used);
 	json_u64(j, "free_bytes", tier->free);
 	json_u64(j, "latency_ns", tier->latency_ns);

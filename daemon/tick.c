@@ -119,7 +119,7 @@ static void fill_tier(struct kvoffd *d, unsigned int t, unsigned int sizes)
 			continue;
 		room = tier->pools[c].free / size;
 		pool->blocks = tier->pools[c].filled / size;
-		pool->room = room > pending && !(d->act.full[t] & (1u << c)) ? room - pending : 0;
+		pool->room = room > pending && !(d->act.full[t] & (1u << c)) && !tier->draining ? room - pending : 0;
 		pool->reserve = (pool->blocks * d->tiers.reserve_percent + 99) / 100;
 		pool->births = (uint64_t)ceil(d->births[t][c] - 0.05 > 0 ? d->births[t][c] : 0);
 	}

@@ -26,6 +26,7 @@ unsigned int tiers_read(struct tiers *tiers)
 	while (dir && (entry = readdir(dir))) {
 		uint64_t id, node, rank, capacity, latency = 0, bandwidth = 0;
 		const char *name = entry->d_name;
+		char state[16] = "";
 		struct tier *tier;
 
 		if (!conf_name_ok(name) || attr_number(&id, TIERS "/%s/id", name) || id >= KVOFF_MAX_TIERS)
@@ -36,6 +37,7 @@ unsigned int tiers_read(struct tiers *tiers)
 			continue;
 		attr_number(&latency, TIERS "/%s/latency_ns", name);
 		attr_number(&bandwidth, TIERS "/%s/bandwidth_mbps", name);
+		attr_text(state, sizeof(state), TIERS "/%s/state", name);
 		tier = &tiers->tier[id];
 		if (strcmp(old[id].name, name) || old[id].node != (int)node) {
 			memset(tier, 0, sizeof(*tier));
@@ -47,6 +49,7 @@ unsigned int tiers_read(struct tiers *tiers)
 		tier->node = (int)node;
 		tier->rank = (uint32_t)rank;
 		tier->capacity = capacity;
+		tier->draining = !strcmp(state, "draining") || !strcmp(state, "drained");
 		tier->latency_ns = (uint32_t)latency;
 		tier->bandwidth_mbps = (uint32_t)bandwidth;
 		tiers->nr++;
@@ -70,6 +73,9 @@ static bool compare(const struct tiers *tiers, const struct tiers *before)
 		if (tier->present && !same)
 			log_info("tier was added by somebody else", "tier=%s id=%u node=%d rank=%u capacity=%lluM", tier->name,
 				 t, tier->node, tier->rank, (unsigned long long)tier->capacity >> 20);
+		if (tier->present && tier->draining != (same && old->draining))
+			log_info(tier->draining ? "tier is being drained: no block goes there" : "tier's drain has ended",
+				 "tier=%s", tier->name);
 		changed |= tier->present && (!same || tier->bandwidth_mbps != old->bandwidth_mbps);
 	}
 	return changed;
@@ -186,6 +192,12 @@ static void adjust(int control, const struct tier_want *want, const struct tier 
 		complain(want, "tier's rank or cost cannot be changed", tier->capacity, errno);
 	if (arg.capacity == tier->capacity)
 		return;
+	if (tier->draining) {
+		log_info("tier is being drained: its capacity stays as it is until the drain ends and kvoffd is reloaded",
+			 "tier=%s capacity=%lluM wanted=%lluM", tier->name, (unsigned long long)tier->capacity >> 20,
+			 (unsigned long long)arg.capacity >> 20);
+		return;
+	}
 	arg.flags = KVOFF_TIER_CAPACITY;
 	if (!ioctl(control, KVOFF_CTL_TIER_SET, &arg))
 		log_info("tier's capacity changed", "tier=%s from=%lluM to=%lluM", tier->name,
@@ -292,7 +304,8 @@ unsigned int tiers_setup(struct tiers *tiers, int control, const struct conf *co
 		} else if (add(control, &want[i])) {
 			continue;
 		}
-		prefill(control, &want[i], tier ? tier->name : want[i].name);
+		if (!tier || !tier->draining)
+			prefill(control, &want[i], tier ? tier->name : want[i].name);
 	}
 	tiers_read(tiers);
 	for (unsigned int i = 0; i < nr; i++) {

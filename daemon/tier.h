@@ -31,6 +31,7 @@ struct tier_pool {
  * @node:	its NUMA node
  * @rank:	0 is the fastest
  * @capacity:	bytes it may take from its node
+ * @draining:	an admin takes blocks away from it: none may come
  * @used:	bytes in frames that hold a block
  * @free:	bytes in frames ready in pools
  * @latency_ns:	load latency
@@ -48,6 +49,7 @@ struct tier {
 	int node;
 	uint32_t rank;
 	uint64_t capacity;
+	bool draining;
 	uint64_t used;
 	uint64_t free;
 	uint32_t latency_ns;

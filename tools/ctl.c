@@ -35,7 +35,9 @@ static const char usage_text[] =
 "  doctor                          what keeps kvoff from working or from helping, and the command that mends it\n"
 "\n"
 "  tier add NAME --node N --capacity SIZE [--rank N] [--latency NS --bandwidth MBPS]\n"
-"  tier set NAME [--capacity SIZE] [--rank N] [--latency NS --bandwidth MBPS]\n"
+"  tier set NAME [--capacity SIZE [--timeout SECONDS]] [--rank N] [--latency NS --bandwidth MBPS]\n"
+"  tier drain NAME [--keep SIZE] [--timeout SECONDS] [--offline]\n"
+"  tier undrain NAME\n"
 "  tier remove NAME\n"
 "  pool TIER --block SIZE --bytes SIZE [--wait]\n"
 "\n"
@@ -44,7 +46,7 @@ static const char usage_text[] =
 "  tenant set NAME, and what to change of the same\n"
 "  tenant remove NAME\n"
 "\n"
-"exit status: 0 done (doctor: nothing found), 1 failed (doctor: something found), 2 wrong usage\n";
+"exit status: 0 done (doctor: nothing found), 1 failed (doctor: something found; drain: something is left), 2 wrong usage\n";
 
 static void vcomplain(const char *fmt, va_list ap)
 {

@@ -18,6 +18,7 @@ static const struct {
 	{ "move_cancelled", "command cancelled" },
 	{ "move_no_frame", "no free frame in the target" },
 	{ "move_over_quota", "tenant's quota in the target used up" },
+	{ "move_draining", "target is being drained" },
 	{ "move_poisoned", "source could not be read" },
 	{ "move_invalid", "empty or gone by then" },
 };

@@ -10,17 +10,21 @@
 #include <unistd.h>
 
 #include "tools/ctl.h"
+#include "tools/drain.h"
 #include "tools/json.h"
 #include "tools/size.h"
 #include "tools/sysfs.h"
 
 #define CAPACITY_STEP	(2U << 20)
+/* How long blocks are moved away for a smaller capacity, unless --timeout says otherwise. */
+#define SHRINK_SECONDS	60
 
-enum { OPT_NODE = 1, OPT_CAPACITY, OPT_RANK, OPT_LATENCY, OPT_BANDWIDTH, OPT_BLOCK, OPT_BYTES, OPT_WAIT };
+enum { OPT_NODE = 1, OPT_CAPACITY, OPT_TIMEOUT, OPT_RANK, OPT_LATENCY, OPT_BANDWIDTH, OPT_BLOCK, OPT_BYTES, OPT_WAIT };
 
 static const struct option tier_options[] = {
 	{ "node", required_argument, NULL, OPT_NODE },
 	{ "capacity", required_argument, NULL, OPT_CAPACITY },
+	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "rank", required_argument, NULL, OPT_RANK },
 	{ "latency", required_argument, NULL, OPT_LATENCY },
 	{ "bandwidth", required_argument, NULL, OPT_BANDWIDTH },
@@ -65,7 +69,7 @@ static int name_argument(int argc, char **argv, const char *what, char name[KVOF
 	return 0;
 }
 
-static int parse_tier(int argc, char **argv, struct kvoff_ctl_tier *t, bool *has_node)
+static int parse_tier(int argc, char **argv, struct kvoff_ctl_tier *t, bool *has_node, uint32_t *timeout)
 {
 	bool latency = false, bandwidth = false;
 	uint32_t node = 0;
@@ -83,6 +87,9 @@ static int parse_tier(int argc, char **argv, struct kvoff_ctl_tier *t, bool *has
 		case OPT_CAPACITY:
 			ret = size("capacity", optarg, CAPACITY_STEP, &t->capacity);
 			t->flags |= KVOFF_TIER_CAPACITY;
+			break;
+		case OPT_TIMEOUT:
+			ret = number("timeout", optarg, UINT32_MAX, timeout);
 			break;
 		case OPT_RANK:
 			ret = number("rank", optarg, UINT32_MAX, &t->rank);
@@ -211,7 +218,7 @@ static void complain_change(const struct kvoff_ctl_tier *t, const struct tiers *
 	}
 }
 
-static int tier_ioctl(unsigned long request, struct kvoff_ctl_tier *t, bool json)
+static int tier_ioctl(unsigned long request, struct kvoff_ctl_tier *t, uint32_t timeout, bool json)
 {
 	struct json j = { .out = stdout };
 	struct tiers tiers;
@@ -222,6 +229,14 @@ static int tier_ioctl(unsigned long request, struct kvoff_ctl_tier *t, bool json
 		return EXIT_FAILED;
 	t->size = sizeof(*t);
 	err = ioctl(fd, request, t) < 0 ? errno : 0;
+	if (err == EBUSY && request == KVOFF_CTL_TIER_SET && t->flags & KVOFF_TIER_CAPACITY) {
+		/* more is in use, or promised, than the tier shall have: the others may take it */
+		if (shrink_below_use(fd, t->name, t->capacity, timeout, json)) {
+			close(fd);
+			return EXIT_FAILED;
+		}
+		err = ioctl(fd, request, t) < 0 ? errno : 0;
+	}
 	close(fd);
 	if (err) {
 		tiers_read(&tiers);
@@ -246,20 +261,27 @@ static int tier_ioctl(unsigned long request, struct kvoff_ctl_tier *t, bool json
 int cmd_tier(int argc, char **argv, bool json)
 {
 	struct kvoff_ctl_tier t = {0};
+	uint32_t timeout = 0;
 	bool has_node;
 	int ret;
 
 	if (argc < 2)
-		return usage_error("tier: expected add, set or remove");
-	ret = parse_tier(argc - 1, argv + 1, &t, &has_node);
+		return usage_error("tier: expected add, set, remove, drain or undrain");
+	if (!strcmp(argv[1], "drain"))
+		return cmd_tier_drain(argc - 1, argv + 1, json);
+	if (!strcmp(argv[1], "undrain"))
+		return cmd_tier_undrain(argc - 1, argv + 1, json);
+	ret = parse_tier(argc - 1, argv + 1, &t, &has_node, &timeout);
 	if (ret)
 		return ret;
+	if (timeout && (strcmp(argv[1], "set") || !(t.flags & KVOFF_TIER_CAPACITY)))
+		return usage_error("tier %s %s: --timeout is for tier set with --capacity", argv[1], t.name);
 	if (!strcmp(argv[1], "add")) {
 		if (!has_node || !(t.flags & KVOFF_TIER_CAPACITY))
 			return usage_error("tier add %s: --node and --capacity are needed", t.name);
 		/* flags say what SET changes; ADD takes all fields and no flag */
 		t.flags = 0;
-		return tier_ioctl(KVOFF_CTL_TIER_ADD, &t, json);
+		return tier_ioctl(KVOFF_CTL_TIER_ADD, &t, 0, json);
 	}
 	if (!strcmp(argv[1], "set")) {
 		if (has_node)
@@ -267,14 +289,14 @@ int cmd_tier(int argc, char **argv, bool json)
 					   t.name);
 		if (!t.flags)
 			return usage_error("tier set %s: nothing to change was given", t.name);
-		return tier_ioctl(KVOFF_CTL_TIER_SET, &t, json);
+		return tier_ioctl(KVOFF_CTL_TIER_SET, &t, timeout ? timeout : SHRINK_SECONDS, json);
 	}
 	if (!strcmp(argv[1], "remove")) {
 		if (has_node || t.flags)
 			return usage_error("tier remove %s: takes no options", t.name);
-		return tier_ioctl(KVOFF_CTL_TIER_REMOVE, &t, json);
+		return tier_ioctl(KVOFF_CTL_TIER_REMOVE, &t, 0, json);
 	}
-	return usage_error("tier %s: expected add, set or remove", argv[1]);
+	return usage_error("tier %s: expected add, set, remove, drain or undrain", argv[1]);
 }
 
 static int pool_failed(const struct kvoff_ctl_pool *p, int err)
@@ -296,6 +318,9 @@ static int pool_failed(const struct kvoff_ctl_pool *p, int err)
 		complain(
 			"tier %s: the pool cannot shrink to %s: commits depend on the difference (%s of the tier is in use)",
 			p->tier, size_format(p->bytes).s, size_format(t ? t->used : 0).s);
+		break;
+	case ESHUTDOWN:
+		complain("tier %s: it is being drained: kvoffctl tier undrain %s ends that", p->tier, p->tier);
 		break;
 	case ENOMEM:
 		complain("tier %s: the node has no more memory to give: %s of %s filled", p->tier,

@@ -17,7 +17,7 @@
 #define HEADER_EVERY	20
 
 static const char *const refused[] = { "move_busy", "move_acquired", "move_written", "move_no_frame", "move_over_quota",
-				       "move_poisoned" };
+				       "move_draining", "move_poisoned" };
 #define NR_REFUSED	(sizeof(refused) / sizeof(refused[0]))
 
 static uint64_t refusals(const struct counters *c)

@@ -281,7 +281,10 @@ TEST_F(drain, keeps_what_it_may)
 	EXPECT_EQ(-ESHUTDOWN, move_one(&self->rig, r, 0, self->rig.near, 0));
 	/* one out, one in */
 	EXPECT_EQ(0, move_one(&self->rig, r, 8, self->rig.far, 0));
-	EXPECT_EQ(0, move_one(&self->rig, r, 0, self->rig.near, 0));
+	/* the tier's thread may have the only free frame in its hands, to zero it */
+	for (b = 0; b < 1000 && move_one(&self->rig, r, 0, self->rig.near, 0) == -ENOSPC; b++)
+		nap();
+	EXPECT_EQ(self->rig.near, tier_of(r, 0));
 	EXPECT_EQ(4, move_blocks(&self->rig, r, 9, 4, self->rig.far, 0, NULL));
 	more = filled(&self->rig, BS, NR, 13);
 	ASSERT_NE(NULL, more);
