@@ -101,6 +101,8 @@ void kvoff_block_publish(struct kvoff_chunk *chunk, u64 block, u32 extra)
 		location |= (u64)KVOFF_TIER_NONE << 8;
 	if (test_bit(KVOFF_B_SEALED, &b->flags))
 		location |= KVOFF_STATE_SEALED;
+	if (test_bit(KVOFF_B_POISONED, &b->flags))
+		location |= KVOFF_STATE_POISONED;
 	/* the block's bytes are in place before anybody is told */
 	smp_store_release(&kvoff_chunk_state(chunk, block)->location, location);
 }
@@ -134,7 +136,7 @@ static struct folio *kvoff_block_strip(struct kvoff_region *region, struct kvoff
 }
 
 /*
- * kvoff_block_discard - free a block's frame; where it is pinned, zero it in place
+ * kvoff_block_discard - free a block's frame; where it is pinned, zero it in place, unless it is bad
  *
  * Returns 1 if a frame was freed.
  */
@@ -142,18 +144,21 @@ int kvoff_block_discard(struct kvoff_region *region, struct kvoff_chunk *chunk, 
 {
 	struct kvoff_block *b = kvoff_chunk_block(chunk, block);
 	struct folio *folio;
+	bool frozen;
 	u32 tier;
 
 	kvoff_block_lock_idle(b);
 	folio = b->frame;
 	if (!folio) {
+		kvoff_block_heal(region, chunk, block);
 		kvoff_block_unlock(b);
 		return 0;
 	}
 	tier = b->tier;
 	folio_lock(folio);
 	kvoff_block_unmap(region, block, 1);
-	if (!folio_ref_freeze(folio, 1)) {
+	frozen = folio_ref_freeze(folio, 1);
+	if (!frozen && !kvoff_frame_bad(folio)) {
 		kvoff_twin_drop(b, region->index);
 		kvoff_frame_zero(folio);
 		kvoff_seal_break(region, b);
@@ -163,7 +168,9 @@ int kvoff_block_discard(struct kvoff_region *region, struct kvoff_chunk *chunk, 
 		return 0;
 	}
 	kvoff_block_strip(region, chunk, block);
-	folio_ref_unfreeze(folio, 1);
+	folio->mapping = NULL;
+	if (frozen)
+		folio_ref_unfreeze(folio, 1);
 	folio_unlock(folio);
 	kvoff_block_unlock(b);
 	kvoff_frame_put(folio, region->index, tier);
@@ -181,6 +188,8 @@ void kvoff_block_teardown(struct kvoff_region *region, struct kvoff_chunk *chunk
 	if (b->frame) {
 		tier = b->tier;
 		folio = kvoff_block_strip(region, chunk, block);
+	} else {
+		kvoff_block_heal(region, chunk, block);
 	}
 	kvoff_block_unlock(b);
 	if (folio)

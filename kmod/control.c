@@ -139,6 +139,11 @@ static long kvoff_call_tenant_remove(struct file *file, void *p)
 	return kvoff_tenant_remove(p);
 }
 
+static long kvoff_call_poison(struct file *file, void *p)
+{
+	return kvoff_poison(p);
+}
+
 static long kvoff_call_link_set(struct file *file, void *p)
 {
 	return kvoff_link_set(p);
@@ -206,6 +211,7 @@ static const struct kvoff_call kvoff_control_calls[] = {
 	KVOFF_CTL_CALL(KVOFF_CTL_TIER_REMOVE, kvoff_ctl_tier, kvoff_call_tier_remove),
 	KVOFF_CTL_CALL(KVOFF_CTL_TIER_DRAIN, kvoff_ctl_tier_drain, kvoff_call_tier_drain),
 	KVOFF_CTL_CALL(KVOFF_CTL_POOL_SET, kvoff_ctl_pool, kvoff_call_pool_set),
+	KVOFF_CTL_CALL(KVOFF_CTL_POISON, kvoff_ctl_poison, kvoff_call_poison),
 	KVOFF_CTL_CALL(KVOFF_CTL_LINK_SET, kvoff_ctl_link, kvoff_call_link_set),
 	KVOFF_CTL_CALL(KVOFF_CTL_REGIONS, kvoff_ctl_regions, kvoff_call_regions),
 	KVOFF_CTL_CALL(KVOFF_CTL_REGION_REMOVE, kvoff_ctl_region_remove, kvoff_call_region_remove),

@@ -103,6 +103,14 @@ static vm_fault_t kvoff_fault(struct vm_fault *vmf)
 
 	b = kvoff_chunk_block(chunk, block);
 	kvoff_block_lock(b);
+	if (unlikely(kvoff_block_suspect(b))) {
+		vm_fault_t ret = kvoff_poison_fault(region, chunk, block, vmf->pgoff & ((1UL << order) - 1));
+
+		if (ret) {
+			kvoff_block_unlock(b);
+			return ret;
+		}
+	}
 	if (!b->frame) {
 		vm_fault_t ret = kvoff_first_touch(region, chunk, block);
 
@@ -140,8 +148,9 @@ static vm_fault_t kvoff_page_mkwrite(struct vm_fault *vmf)
 		return VM_FAULT_SIGBUS;
 	b = kvoff_chunk_block(chunk, block);
 	kvoff_block_lock(b);
-	/* the fault holds a reference, and a frame that somebody holds stays where it is */
-	if (WARN_ON_ONCE(folio != b->frame)) {
+	/* the fault holds a reference, and a frame that somebody holds stays where it is, unless it is bad */
+	if (folio != b->frame) {
+		WARN_ON_ONCE(READ_ONCE(folio->mapping));
 		kvoff_block_unlock(b);
 		return VM_FAULT_NOPAGE;
 	}

@@ -13,8 +13,8 @@
  *	i_mmap_rwsem, page-table lock
  *				the core's, inside unmap_mapping_range()
  *	attach_lock, account_lock, tenant->lock, pool->lock, link->lock
- *				spinlocks; only kvoff_commit_lock nests in them
- *	kvoff_names_lock, kvoff_commit_lock
+ *				spinlocks; only the next three nest in them
+ *	kvoff_names_lock, kvoff_commit_lock, the lock of the array of frames
  *				spinlocks, innermost
  */
 #ifndef KVOFF_H
@@ -78,6 +78,9 @@ enum kvoff_counter {
 	KVOFF_SEALS,
 	KVOFF_SEALS_BUSY,
 	KVOFF_NAMES_EXPIRED,
+	KVOFF_POISON_REPAIRED,
+	KVOFF_POISON_COPIED,
+	KVOFF_POISON_LOST,
 	KVOFF_NR_COUNTERS
 };
 
@@ -118,6 +121,7 @@ extern unsigned int kvoff_twins;
  * @dirty:	free frames with somebody's old bytes
  * @orphans:	frames whose block is gone but which something still pins
  * @twins:	clean copies that blocks left behind, oldest first: free, but the last to be taken
+ * @poisoned:	frames with a memory error, out of use for ever
  * @target:	how many frames the pool shall have
  * @floor:	so many the admin gave it: other sizes cannot take these. Under kvoff_tier_mutex
  * @restore:	the target it gets back when the drain ends. Under kvoff_tier_mutex
@@ -126,6 +130,7 @@ extern unsigned int kvoff_twins;
  * @nr_dirty:	length of @dirty
  * @nr_orphans:	length of @orphans
  * @nr_twins:	length of @twins
+ * @nr_poisoned: length of @poisoned
  * @nr_used:	frames that hold a block, or are the target of a copy
  * @nr_zeroing:	frames the tier's thread is zeroing
  * @backing:	frames this pool answers for in the commit account
@@ -143,6 +148,7 @@ struct kvoff_pool {
 	struct list_head dirty;
 	struct list_head orphans;
 	struct list_head twins;
+	struct list_head poisoned;
 	unsigned long target;
 	unsigned long floor;
 	unsigned long restore;
@@ -151,6 +157,7 @@ struct kvoff_pool {
 	unsigned long nr_dirty;
 	unsigned long nr_orphans;
 	unsigned long nr_twins;
+	unsigned long nr_poisoned;
 	unsigned long nr_used;
 	unsigned long nr_zeroing;
 	unsigned long backing;
@@ -175,6 +182,7 @@ bool kvoff_pool_in_use(struct kvoff_pool *pool);
 bool kvoff_pool_settled(struct kvoff_pool *pool);
 unsigned long kvoff_pool_reserve(const struct kvoff_pool *pool, unsigned long frames);
 void kvoff_pool_account(struct kvoff_pool *pool);
+void kvoff_pool_account_locked(struct kvoff_pool *pool);
 
 struct folio *kvoff_frame_first(struct kvoff_tenant *tenant, unsigned int index, u32 *tier, bool *zeroed);
 struct folio *kvoff_frame_target(unsigned int index, u32 tier);
@@ -191,6 +199,16 @@ static inline unsigned int kvoff_order_of(unsigned int index)
 {
 	return ilog2(KVOFF_BLOCK_SIZE_MIN) - PAGE_SHIFT + index;
 }
+
+/* ---- quarantine.c ---- */
+bool kvoff_frame_enroll(struct kvoff_pool *pool, struct folio *folio);
+void kvoff_frame_strike(struct folio *folio);
+bool kvoff_frame_bad(struct folio *folio);
+void kvoff_page_mark(struct page *page);
+bool kvoff_quarantine(struct kvoff_pool *pool, struct folio *folio);
+u64 kvoff_quarantine_leak(struct kvoff_pool *pool);
+bool kvoff_frame_find(unsigned long *pfn, unsigned long last);
+unsigned long kvoff_frame_condemn(unsigned long pfn, unsigned long first, unsigned long last, bool *out);
 
 /* ---- tier.c ---- */
 
@@ -318,7 +336,7 @@ int kvoff_view_create(u32 id, unsigned int fd_flags);
  * struct kvoff_block - one block of a region
  * @flags:	KVOFF_B_*; bit KVOFF_B_LOCK is the block lock: it serialises faults, writes and moves of this block
  *		and is taken before the folio lock
- * @frame:	where the bytes are, NULL while the block is empty; changes under the block lock, and the old
+ * @frame:	where the bytes are, NULL while the block is empty or poisoned; changes under the block lock, and the old
  *		frame's folio lock where there is one
  * @twin:	a clean copy in another tier, NULL if none; see twin.c for who changes it
  * @tier:	the frame's tier, under the block lock
@@ -339,6 +357,7 @@ struct kvoff_block {
 #define KVOFF_B_COPYING	2	/* a mover reads the frame; changed under the block lock, waited for by wait_on_bit() */
 #define KVOFF_B_SAMPLED	3	/* unmapped by the sampler, nobody came back yet; atomic */
 #define KVOFF_B_SEALED	4	/* the bytes do not change; under the block lock */
+#define KVOFF_B_POISONED	5	/* lost to a memory error: no frame, but in use until it is discarded; under the block lock */
 
 /**
  * struct kvoff_chunk - block records of KVOFF_CHUNK_BLOCKS neighbours
@@ -370,9 +389,10 @@ struct kvoff_chunk {
  * @nr_attached: number of attachments; when it falls to zero the memory goes, or a named region rests
  * @account_lock: protects @committed, @used and @pid
  * @committed:	blocks that may be used
- * @used:	blocks that have a frame, never more than @committed
+ * @used:	blocks that have a frame or are poisoned, never more than @committed
  * @tier_used:	blocks in each tier
  * @high:	one more than the highest block that ever had a frame
+ * @poisoned:	blocks that are poisoned
  * @sample_next: where the sampler goes on; the sampler's own
  * @sealed:	sealed blocks
  * @units:	units by their first block, see seal.c
@@ -401,6 +421,7 @@ struct kvoff_region {
 	u64 used;
 	atomic64_t tier_used[KVOFF_MAX_TIERS];
 	atomic64_t high;
+	atomic64_t poisoned;
 	u64 sample_next;
 	atomic64_t sealed;
 	struct rb_root units;
@@ -482,6 +503,7 @@ struct folio *kvoff_twin_steal(struct kvoff_pool *pool);
 void kvoff_twin_keep(struct kvoff_block *b, struct folio *folio, unsigned int index, u32 tier);
 struct folio *kvoff_twin_take(struct kvoff_block *b, unsigned int index);
 void kvoff_twin_drop(struct kvoff_block *b, unsigned int index);
+void kvoff_twin_evict(struct kvoff_pool *pool, struct folio *folio);
 
 /* ---- seal.c ---- */
 void kvoff_seal_break(struct kvoff_region *region, struct kvoff_block *b);
@@ -495,6 +517,19 @@ extern const struct vm_operations_struct kvoff_data_vmops;
 
 /* ---- move.c ---- */
 int kvoff_move_block(struct kvoff_region *region, const struct kvoff_move_desc *desc, u16 *from, bool *copied);
+
+/* ---- poison.c ---- */
+int kvoff_copy(struct folio *to, struct folio *from);
+int kvoff_block_rescue(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block, bool readable);
+bool kvoff_block_heal(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block);
+vm_fault_t kvoff_poison_fault(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block, unsigned long page);
+int kvoff_poison(struct kvoff_ctl_poison *arg);
+
+/* Is the block poisoned, or will it be? Called with the block locked. */
+static inline bool kvoff_block_suspect(const struct kvoff_block *b)
+{
+	return test_bit(KVOFF_B_POISONED, &b->flags) || (b->frame && kvoff_frame_bad(b->frame));
+}
 
 /* ---- batch.c ---- */
 struct io_uring_cmd;
@@ -628,10 +663,11 @@ int kvoff_sysfs_init(dev_t devt);
 void kvoff_sysfs_exit(void);
 void kvoff_sysfs_policy_changed(void);
 
-/* ---- tests only: delays that widen races, absent from a normal build ---- */
+/* ---- tests only: delays that widen races, copies that fail; absent from a normal build ---- */
 #ifdef KVOFF_TEST_HOOKS
 #include <linux/delay.h>
 extern unsigned int kvoff_hook_mkwrite_ms, kvoff_hook_copy_ms, kvoff_hook_flip_ms;
+extern bool kvoff_hook_copy_bad;
 #define kvoff_hook(name)	do { if (READ_ONCE(kvoff_hook_##name##_ms)) msleep(kvoff_hook_##name##_ms); } while (0)
 #else
 #define kvoff_hook(name)	no_printk(#name)

@@ -23,6 +23,9 @@ unsigned int kvoff_hook_mkwrite_ms, kvoff_hook_copy_ms, kvoff_hook_flip_ms;
 module_param_named(hook_mkwrite_ms, kvoff_hook_mkwrite_ms, uint, 0600);
 module_param_named(hook_copy_ms, kvoff_hook_copy_ms, uint, 0600);
 module_param_named(hook_flip_ms, kvoff_hook_flip_ms, uint, 0600);
+/* A copy from a page with PG_hwpoison fails, as it does where the memory is bad indeed. */
+bool kvoff_hook_copy_bad;
+module_param_named(hook_copy_bad, kvoff_hook_copy_bad, bool, 0600);
 #endif
 
 static int __init kvoff_init(void)

@@ -127,7 +127,7 @@ static int kvoff_move_stopped(struct kvoff_move *m)
 	kvoff_block_unmap(m->region, m->block, 1);
 	if (!folio_ref_freeze(folio, 1)) {
 		ret = -EBUSY;
-	} else if (folio_mc_copy(m->target, folio)) {
+	} else if (kvoff_copy(m->target, folio)) {
 		folio_ref_unfreeze(folio, 1);
 		ret = -EHWPOISON;
 	} else {
@@ -153,7 +153,7 @@ static int kvoff_move_live(struct kvoff_move *m)
 	kvoff_block_unlock(m->b);
 
 	/* whoever would take the frame away waits for KVOFF_B_COPYING */
-	copied = folio_mc_copy(m->target, m->b->frame);
+	copied = kvoff_copy(m->target, m->b->frame);
 	kvoff_hook(copy);
 
 	kvoff_block_lock(m->b);
@@ -178,6 +178,11 @@ static int kvoff_move_to_twin(struct kvoff_move *m)
 	m->target = kvoff_twin_take(m->b, m->region->index);
 	if (!m->target)
 		return -ENOENT;
+	if (kvoff_frame_bad(m->target)) {
+		kvoff_frame_put(m->target, m->region->index, m->to);
+		m->target = NULL;
+		return -ENOENT;
+	}
 	ret = kvoff_move_flip(m);
 	if (ret) {
 		/*
@@ -196,7 +201,7 @@ static int kvoff_move_to_twin(struct kvoff_move *m)
 static void kvoff_move_leave(struct kvoff_move *m)
 {
 	kvoff_twin_drop(m->b, m->region->index);
-	if (READ_ONCE(kvoff_twins) && !kvoff_tier_closed(m->from, 0))
+	if (READ_ONCE(kvoff_twins) && !kvoff_tier_closed(m->from, 0) && !kvoff_frame_bad(m->target))
 		kvoff_twin_keep(m->b, m->target, m->region->index, m->from);
 	else
 		kvoff_frame_put(m->target, m->region->index, m->from);
@@ -273,8 +278,11 @@ int kvoff_move_block(struct kvoff_region *region, const struct kvoff_move_desc *
 	m.b = kvoff_chunk_block(m.chunk, desc->block);
 
 	kvoff_block_lock(m.b);
-	if (!m.b->frame)
+	if (!m.b->frame) {
+		if (test_bit(KVOFF_B_POISONED, &m.b->flags))
+			ret = -EHWPOISON;
 		goto out_unlock;
+	}
 	m.from = m.b->tier;
 	*from = m.from;
 	if (m.from == m.to) {
@@ -305,6 +313,8 @@ int kvoff_move_block(struct kvoff_region *region, const struct kvoff_move_desc *
 		kvoff_move_leave(&m);
 	else if (m.target)
 		kvoff_frame_put(m.target, region->index, m.to);
+	if (ret == -EHWPOISON)
+		kvoff_block_rescue(region, m.chunk, m.block, false);
 	kvoff_block_unlock(m.b);
 	kvoff_tenant_uncharge(region->tenant, ret ? m.to : m.from, bs);
 	trace_kvoff_move_end(region->id, m.block, m.from, m.to, m.reason, ret);

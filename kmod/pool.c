@@ -30,6 +30,7 @@ void kvoff_pool_init(struct kvoff_pool *pool, struct kvoff_tier *tier, unsigned 
 	INIT_LIST_HEAD(&pool->dirty);
 	INIT_LIST_HEAD(&pool->orphans);
 	INIT_LIST_HEAD(&pool->twins);
+	INIT_LIST_HEAD(&pool->poisoned);
 }
 
 /* Frames that first touch leaves alone, so that moves find a target. */
@@ -45,7 +46,7 @@ static unsigned long kvoff_pool_backing(const struct kvoff_pool *pool, unsigned 
 {
 	unsigned long frames = min(pool->filled, target);
 
-	frames -= min(frames, pool->nr_orphans);
+	frames -= min(frames, pool->nr_orphans + pool->nr_poisoned);
 	return frames - kvoff_pool_reserve(pool, frames);
 }
 
@@ -56,13 +57,13 @@ unsigned long kvoff_pool_gain(struct kvoff_pool *pool, unsigned long more)
 
 	spin_lock(&pool->lock);
 	has = min(pool->filled, pool->target);
-	has -= min(has, pool->nr_orphans);
+	has -= min(has, pool->nr_orphans + pool->nr_poisoned);
 	gain = more - (kvoff_pool_reserve(pool, has + more) - kvoff_pool_reserve(pool, has));
 	spin_unlock(&pool->lock);
 	return gain;
 }
 
-static void kvoff_pool_account_locked(struct kvoff_pool *pool)
+void kvoff_pool_account_locked(struct kvoff_pool *pool)
 {
 	lockdep_assert_held(&pool->lock);
 	kvoff_commit_rebase(pool->index, &pool->backing, kvoff_pool_backing(pool, pool->target), false);
@@ -162,24 +163,25 @@ static unsigned long kvoff_pool_free(const struct kvoff_pool *pool)
 }
 
 /*
- * A zeroed frame, one with somebody's old bytes, or a twin: in this order, or, for a copy's target, zeroed ones
+ * A good one: a zeroed frame, one with somebody's old bytes, or a twin: in this order, or, for a copy's target, zeroed ones
  * last.
  */
 static struct folio *kvoff_pool_pick(struct kvoff_pool *pool, bool want_clean, bool *zeroed)
 {
-	struct folio *folio = NULL;
+	struct folio *folio;
 
-	if (want_clean)
-		folio = kvoff_pool_pop(&pool->clean, &pool->nr_clean);
-	*zeroed = folio;
-	if (!folio)
-		folio = kvoff_pool_pop(&pool->dirty, &pool->nr_dirty);
-	if (!folio)
-		folio = kvoff_twin_steal(pool);
-	if (!folio) {
-		folio = kvoff_pool_pop(&pool->clean, &pool->nr_clean);
+	do {
+		folio = want_clean ? kvoff_pool_pop(&pool->clean, &pool->nr_clean) : NULL;
 		*zeroed = folio;
-	}
+		if (!folio)
+			folio = kvoff_pool_pop(&pool->dirty, &pool->nr_dirty);
+		if (!folio)
+			folio = kvoff_twin_steal(pool);
+		if (!folio) {
+			folio = kvoff_pool_pop(&pool->clean, &pool->nr_clean);
+			*zeroed = folio;
+		}
+	} while (folio && kvoff_quarantine(pool, folio));
 	return folio;
 }
 
@@ -298,10 +300,10 @@ void kvoff_frame_put(struct folio *folio, unsigned int index, u32 tier)
 	t = rcu_dereference(kvoff_tiers)->by_id[tier];
 	pool = &t->pools[index];
 	spin_lock(&pool->lock);
-	if (ours) {
+	if (ours && !kvoff_quarantine(pool, folio)) {
 		list_add(&folio->lru, &pool->dirty);
 		pool->nr_dirty++;
-	} else {
+	} else if (!ours) {
 		list_add(&folio->lru, &pool->orphans);
 		pool->nr_orphans++;
 		kvoff_pool_account_locked(pool);
@@ -320,6 +322,8 @@ void kvoff_pool_add(struct kvoff_pool *pool, struct folio *folio)
 	lockdep_assert_held(&pool->lock);
 	if (folio_ref_freeze(folio, 1)) {
 		folio_ref_unfreeze(folio, 1);
+		if (kvoff_quarantine(pool, folio))
+			return;
 		list_add(&folio->lru, &pool->dirty);
 		pool->nr_dirty++;
 	} else {
@@ -375,6 +379,10 @@ static bool kvoff_pool_fill(struct kvoff_pool *pool)
 		if (!want)
 			break;
 		folio = __folio_alloc_node(gfp, pool->order, pool->tier->node);
+		if (folio && !kvoff_frame_enroll(pool, folio)) {
+			folio_put(folio);
+			folio = NULL;
+		}
 		cond_resched();
 		spin_lock(&pool->lock);
 		pool->short_of = !folio;
@@ -382,9 +390,11 @@ static bool kvoff_pool_fill(struct kvoff_pool *pool)
 		pool->retry = jiffies + KVOFF_SHORT_INTERVAL;
 		if (folio) {
 			INIT_LIST_HEAD(&folio->lru);
-			list_add_tail(&folio->lru, &pool->clean);
-			pool->nr_clean++;
 			pool->filled++;
+			if (!kvoff_quarantine(pool, folio)) {
+				list_add_tail(&folio->lru, &pool->clean);
+				pool->nr_clean++;
+			}
 			kvoff_pool_account_locked(pool);
 		}
 		spin_unlock(&pool->lock);
@@ -411,6 +421,7 @@ bool kvoff_pool_empty(struct kvoff_pool *pool)
 			folio = kvoff_pool_pick(pool, false, &zeroed);
 			if (folio) {
 				pool->filled--;
+				kvoff_frame_strike(folio);
 				kvoff_pool_account_locked(pool);
 			}
 		}
@@ -433,7 +444,9 @@ static bool kvoff_pool_zero(struct kvoff_pool *pool)
 
 	spin_lock(&pool->lock);
 	if (pool->nr_clean <= pool->filled / 8) {
-		folio = kvoff_pool_pop(&pool->dirty, &pool->nr_dirty) ?: kvoff_twin_steal(pool);
+		do
+			folio = kvoff_pool_pop(&pool->dirty, &pool->nr_dirty) ?: kvoff_twin_steal(pool);
+		while (folio && kvoff_quarantine(pool, folio));
 		if (folio)
 			pool->nr_zeroing++;
 	}
@@ -466,9 +479,12 @@ static void kvoff_pool_adopt(struct kvoff_pool *pool)
 		}
 		kvoff_frame_reset(folio);
 		folio_ref_unfreeze(folio, 1);
-		list_move(&folio->lru, &pool->dirty);
+		list_del_init(&folio->lru);
 		pool->nr_orphans--;
-		pool->nr_dirty++;
+		if (!kvoff_quarantine(pool, folio)) {
+			list_add(&folio->lru, &pool->dirty);
+			pool->nr_dirty++;
+		}
 		found = true;
 	}
 	if (found)
@@ -487,7 +503,7 @@ unsigned long kvoff_pool_idle(struct kvoff_pool *pool)
 	unsigned long idle, keep;
 
 	spin_lock(&pool->lock);
-	keep = max(pool->floor, pool->nr_used + pool->nr_orphans);
+	keep = max(pool->floor, pool->nr_used + pool->nr_orphans + pool->nr_poisoned);
 	idle = min(pool->filled, pool->target);
 	idle -= min(idle, keep);
 	spin_unlock(&pool->lock);
@@ -511,14 +527,17 @@ void kvoff_pool_yield(struct kvoff_pool *pool, unsigned long frames)
 	kvoff_count(KVOFF_CONVERTED_BYTES, n * kvoff_size_of(pool->index));
 }
 
-/* At unload: whoever has them pinned is the last to hold them. */
+/* At unload: whoever has them pinned is the last to hold them. Bad ones are kept, so that nobody is. */
 void kvoff_pool_forget_orphans(struct kvoff_pool *pool)
 {
 	struct folio *folio;
 
 	spin_lock(&pool->lock);
 	while ((folio = kvoff_pool_pop(&pool->orphans, &pool->nr_orphans))) {
+		if (kvoff_quarantine(pool, folio))
+			continue;
 		pool->filled--;
+		kvoff_frame_strike(folio);
 		folio_put(folio);
 	}
 	spin_unlock(&pool->lock);

@@ -88,6 +88,7 @@ void kvoff_region_info(struct kvoff_region *region, struct kvoff_region_info *in
 	memset_after(info, 0, tenant_class);
 	info->sealed = atomic64_read(&region->sealed) * bs;
 	kvoff_named_info(region, info);
+	info->poisoned = atomic64_read(&region->poisoned) * bs;
 	for (i = 0; i < KVOFF_MAX_TIERS; i++)
 		info->tier_used[i] = atomic64_read(&region->tier_used[i]) * bs;
 }
@@ -193,7 +194,8 @@ void kvoff_region_empty(struct kvoff_region *region, bool sealed)
 
 	xa_for_each(&region->chunks, i, chunk) {
 		for (k = 0; k < KVOFF_CHUNK_BLOCKS; k++)
-			if (READ_ONCE(chunk->blocks[k].frame) &&
+			if ((READ_ONCE(chunk->blocks[k].frame) ||
+			     test_bit(KVOFF_B_POISONED, &chunk->blocks[k].flags)) &&
 			    (sealed || !test_bit(KVOFF_B_SEALED, &chunk->blocks[k].flags)))
 				kvoff_block_teardown(region, chunk, (u64)i * KVOFF_CHUNK_BLOCKS + k);
 		cond_resched();

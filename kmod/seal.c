@@ -57,7 +57,7 @@ static int kvoff_seal_try(struct kvoff_region *region, struct kvoff_chunk *chunk
 
 	kvoff_block_lock(b);
 	if (!b->frame) {
-		ret = -ENODATA;
+		ret = test_bit(KVOFF_B_POISONED, &b->flags) ? -EIO : -ENODATA;
 	} else if (!test_bit(KVOFF_B_SEALED, &b->flags)) {
 		ret = kvoff_seal_frame(region, b, block);
 		if (!ret) {

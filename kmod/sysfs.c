@@ -60,6 +60,9 @@ static const char * const kvoff_counter_names[KVOFF_NR_COUNTERS] = {
 	[KVOFF_SEALS]			= "seals",
 	[KVOFF_SEALS_BUSY]		= "seals_busy",
 	[KVOFF_NAMES_EXPIRED]		= "names_expired",
+	[KVOFF_POISON_REPAIRED]		= "poison_repaired",
+	[KVOFF_POISON_COPIED]		= "poison_copied",
+	[KVOFF_POISON_LOST]		= "poison_lost",
 };
 
 static struct device_attribute kvoff_counter_attrs[KVOFF_NR_COUNTERS];
@@ -270,7 +273,14 @@ static struct kvoff_entry tier_##_name = {						\
 	.store = _store,								\
 }
 
-enum kvoff_pool_figure { KVOFF_POOL_FILLED, KVOFF_POOL_FREE, KVOFF_POOL_USED, KVOFF_POOL_ORPHANS, KVOFF_POOL_TWINS };
+enum kvoff_pool_figure {
+	KVOFF_POOL_FILLED,
+	KVOFF_POOL_FREE,
+	KVOFF_POOL_USED,
+	KVOFF_POOL_ORPHANS,
+	KVOFF_POOL_TWINS,
+	KVOFF_POOL_POISONED,
+};
 
 static u64 kvoff_pool_bytes(struct kvoff_pool *pool, enum kvoff_pool_figure figure)
 {
@@ -292,6 +302,9 @@ static u64 kvoff_pool_bytes(struct kvoff_pool *pool, enum kvoff_pool_figure figu
 		break;
 	case KVOFF_POOL_TWINS:
 		frames = pool->nr_twins;
+		break;
+	case KVOFF_POOL_POISONED:
+		frames = pool->nr_poisoned;
 		break;
 	}
 	spin_unlock(&pool->lock);
@@ -323,6 +336,7 @@ KVOFF_TIER_ENTRY(used_bytes, 0444, NULL, "%llu", kvoff_tier_bytes(tier, KVOFF_PO
 KVOFF_TIER_ENTRY(free_bytes, 0444, NULL, "%llu", kvoff_tier_bytes(tier, KVOFF_POOL_FREE));
 KVOFF_TIER_ENTRY(orphan_bytes, 0444, NULL, "%llu", kvoff_tier_bytes(tier, KVOFF_POOL_ORPHANS));
 KVOFF_TIER_ENTRY(twin_bytes, 0444, NULL, "%llu", kvoff_tier_bytes(tier, KVOFF_POOL_TWINS));
+KVOFF_TIER_ENTRY(poisoned_bytes, 0444, NULL, "%llu", kvoff_tier_bytes(tier, KVOFF_POOL_POISONED));
 KVOFF_TIER_ENTRY(state, 0444, NULL, "%s", kvoff_tier_state(tier));
 KVOFF_TIER_ENTRY(latency_ns, 0444, NULL, "%u", READ_ONCE(tier->latency_ns));
 KVOFF_TIER_ENTRY(bandwidth_mbps, 0444, NULL, "%u", READ_ONCE(tier->bandwidth_mbps));
@@ -337,6 +351,7 @@ static struct attribute *kvoff_tier_attrs[] = {
 	&tier_free_bytes.attr,
 	&tier_orphan_bytes.attr,
 	&tier_twin_bytes.attr,
+	&tier_poisoned_bytes.attr,
 	&tier_state.attr,
 	&tier_latency_ns.attr,
 	&tier_bandwidth_mbps.attr,

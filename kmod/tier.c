@@ -253,6 +253,7 @@ static int kvoff_tier_sysfs_add(struct kvoff_tier *tier)
 static void kvoff_tier_end(struct kvoff_tier *tier)
 {
 	unsigned int i;
+	u64 leaked = 0;
 
 	kvoff_tenants_tier_gone(tier->id);
 	if (tier->thread)
@@ -263,11 +264,15 @@ static void kvoff_tier_end(struct kvoff_tier *tier)
 		kvoff_pool_restore_target(pool, 0);
 		while (kvoff_pool_empty(pool))
 			;
+		leaked += kvoff_quarantine_leak(pool);
 		WARN_ON(pool->filled);
 		if (pool->kobj.state_in_sysfs)
 			kobject_del(&pool->kobj);
 		kobject_put(&pool->kobj);
 	}
+	if (leaked)
+		pr_warn("kvoff: tier %s: %llu KiB with memory errors do not go back to node %d\n", tier->name, leaked >> 10,
+			tier->node);
 	kobject_put(tier->pools_kobj);
 	if (tier->kobj.state_in_sysfs)
 		kobject_del(&tier->kobj);

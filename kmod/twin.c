@@ -46,6 +46,13 @@ struct folio *kvoff_twin_steal(struct kvoff_pool *pool)
 	return folio;
 }
 
+/* A twin is bad: its block has none any more. Called with the pool locked. */
+void kvoff_twin_evict(struct kvoff_pool *pool, struct folio *folio)
+{
+	kvoff_twin_unlink(pool, folio);
+	kvoff_pool_add(pool, folio);
+}
+
 /**
  * kvoff_twin_keep - a frame that a block has just left becomes its twin
  * @b:		the block, locked, without a twin
