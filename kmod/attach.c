@@ -40,7 +40,7 @@ static int kvoff_data_mmap(struct kvoff_region *region, struct vm_area_struct *v
 {
 	u64 pages = region->nr_blocks << kvoff_order_of(region->index);
 
-	if (vma->vm_pgoff >= pages || vma_pages(vma) > pages - vma->vm_pgoff)
+	if (region->windows || vma->vm_pgoff >= pages || vma_pages(vma) > pages - vma->vm_pgoff)
 		return -EINVAL;
 	/* a read-only descriptor's shared mapping has VM_SHARED cleared, but not this */
 	if (!(vma->vm_flags & VM_MAYSHARE) || vma->vm_flags & VM_EXEC)
@@ -61,6 +61,8 @@ static int kvoff_attach_mmap(struct file *file, struct vm_area_struct *vma)
 		return kvoff_data_mmap(attach->region, vma);
 	if (off < KVOFF_OFF_REFS)
 		return kvoff_shared_mmap(attach->region->shared, vma, writable);
+	if (attach->region->windows && off >= KVOFF_OFF_WINDOW(0))
+		return kvoff_window_mmap(attach->region, vma);
 	if (!writable)
 		return -EACCES;
 	return kvoff_refs_mmap(attach->region->shared, &attach->refs, vma);
@@ -87,6 +89,9 @@ static long kvoff_call_info(struct file *file, void *p)
 
 static int kvoff_commit_blocks(struct kvoff_region *region, const struct kvoff_region_commit *arg, u64 *blocks)
 {
+	/* there, growing a window commits */
+	if (region->windows)
+		return -EOPNOTSUPP;
 	if (arg->flags || !arg->bytes || !IS_ALIGNED(arg->bytes, kvoff_region_bs(region)))
 		return -EINVAL;
 	*blocks = div_u64(arg->bytes, kvoff_region_bs(region));
@@ -163,7 +168,7 @@ static long kvoff_call_discard(struct file *file, void *p)
 	struct kvoff_region *region = attach->region;
 	struct kvoff_region_discard *arg = p;
 	u64 block, end;
-	int ret;
+	int freed, ret;
 
 	if (arg->flags || !arg->nr)
 		return -EINVAL;
@@ -190,7 +195,12 @@ static long kvoff_call_discard(struct file *file, void *p)
 			block = (u64)nr * KVOFF_CHUNK_BLOCKS;
 			continue;
 		}
-		arg->freed += kvoff_block_discard(region, chunk, block++);
+		freed = kvoff_block_discard(region, chunk, block++);
+		if (freed < 0) {
+			ret = freed;
+			break;
+		}
+		arg->freed += freed;
 	}
 	up_read(&region->unit_sem);
 	return ret;
@@ -266,6 +276,31 @@ static const struct kvoff_call kvoff_attach_calls[] = {
 		.size		= sizeof(struct kvoff_region_units),
 		.min_size	= sizeof(struct kvoff_region_units),
 		.fn		= kvoff_call_units,
+	}, {
+		.cmd		= KVOFF_REGION_WINDOW,
+		.size		= sizeof(struct kvoff_region_window),
+		.min_size	= sizeof(struct kvoff_region_window),
+		.out_on_error	= true,
+		.fn		= kvoff_call_window,
+	}, {
+		.cmd		= KVOFF_REGION_BLOCK_ALLOC,
+		.size		= sizeof(struct kvoff_region_blocks),
+		.min_size	= sizeof(struct kvoff_region_blocks),
+		.write		= true,
+		.out_on_error	= true,
+		.fn		= kvoff_call_block_alloc,
+	}, {
+		.cmd		= KVOFF_REGION_BLOCK_FREE,
+		.size		= sizeof(struct kvoff_region_blocks),
+		.min_size	= sizeof(struct kvoff_region_blocks),
+		.write		= true,
+		.out_on_error	= true,
+		.fn		= kvoff_call_block_free,
+	}, {
+		.cmd		= KVOFF_REGION_EVENTFD,
+		.size		= sizeof(struct kvoff_region_eventfd),
+		.min_size	= sizeof(struct kvoff_region_eventfd),
+		.fn		= kvoff_call_eventfd,
 	},
 };
 
@@ -281,6 +316,7 @@ static int kvoff_attach_release(struct inode *inode, struct file *file)
 	spin_lock(&attach->region->attach_lock);
 	list_del(&attach->node);
 	spin_unlock(&attach->region->attach_lock);
+	kvoff_event_end(attach);
 	kvoff_pages_free(&attach->refs);
 	kvoff_region_detach(attach->region);
 	kfree(attach);

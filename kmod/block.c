@@ -93,7 +93,7 @@ out:
 void kvoff_block_publish(struct kvoff_chunk *chunk, u64 block, u32 extra)
 {
 	struct kvoff_block *b = kvoff_chunk_block(chunk, block);
-	u64 location = (u64)b->gen << 16 | extra;
+	u64 location = (u64)b->slot << 32 | (u64)b->gen << 16 | extra;
 
 	if (b->frame)
 		location |= (u64)b->tier << 8 | KVOFF_STATE_PRESENT;
@@ -136,9 +136,9 @@ static struct folio *kvoff_block_strip(struct kvoff_region *region, struct kvoff
 }
 
 /*
- * kvoff_block_discard - free a block's frame; where it is pinned, zero it in place, unless it is bad
+ * kvoff_block_discard - free a block's frame; where it is pinned, unless it is bad, and in framed regions, zero it in place
  *
- * Returns 1 if a frame was freed.
+ * Returns 1 if a frame was freed; -EBUSY if a reference stands in the way, in framed regions only.
  */
 int kvoff_block_discard(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block)
 {
@@ -147,6 +147,8 @@ int kvoff_block_discard(struct kvoff_region *region, struct kvoff_chunk *chunk, 
 	bool frozen;
 	u32 tier;
 
+	if (region->windows)
+		return kvoff_framed_discard(region, chunk, block);
 	kvoff_block_lock_idle(b);
 	folio = b->frame;
 	if (!folio) {
@@ -184,6 +186,10 @@ void kvoff_block_teardown(struct kvoff_region *region, struct kvoff_chunk *chunk
 	struct folio *folio = NULL;
 	u32 tier = 0;
 
+	if (region->windows) {
+		kvoff_framed_teardown(region, chunk, block);
+		return;
+	}
 	kvoff_block_lock_idle(b);
 	if (b->frame) {
 		tier = b->tier;

@@ -82,12 +82,32 @@ static void kvoff_tier_convert(struct kvoff_tier *tier, unsigned int index, u64 
 }
 
 /*
- * Give capacity that no pool has to pools of this size, fastest tier first, until they can answer for @need frames
- * more; with @convert, take it from pools of other sizes. Returns how many frames were asked for.
+ * Give capacity that no pool has to the tier's pool of this size, until it can answer for @need frames more; with
+ * @convert, take it from pools of other sizes. Returns how many frames were asked for. Called with kvoff_tier_mutex
+ * held.
  */
+static u64 kvoff_tier_give(struct kvoff_tier *tier, unsigned int index, u64 need, bool convert)
+{
+	struct kvoff_pool *pool = &tier->pools[index];
+	size_t size = kvoff_size_of(index);
+	/* the reserve takes its share of what is added, and at least one frame of a new pool */
+	u64 add = need + div_u64(need * 2 * kvoff_reserve_percent, 100) + 2;
+
+	add = max_t(u64, add, KVOFF_GROW_BYTES / size);
+	if (READ_ONCE(pool->short_of) || tier->fixed)
+		return 0;
+	if (convert)
+		kvoff_tier_convert(tier, index, add * size);
+	add = min(add, div_u64(kvoff_tier_unassigned(tier), size));
+	if (!add || kvoff_pool_set_target(pool, READ_ONCE(pool->target) + add))
+		return 0;
+	kvoff_tier_kick(tier);
+	return add;
+}
+
+/* The same for all tiers together, fastest first. */
 static u64 kvoff_commit_grow(unsigned int index, u64 need, bool convert)
 {
-	size_t size = kvoff_size_of(index);
 	struct kvoff_tier_set *set;
 	u64 asked = 0;
 	unsigned int i;
@@ -95,25 +115,27 @@ static u64 kvoff_commit_grow(unsigned int index, u64 need, bool convert)
 	mutex_lock(&kvoff_tier_mutex);
 	set = rcu_dereference_protected(kvoff_tiers, lockdep_is_held(&kvoff_tier_mutex));
 	for (i = 0; i < set->nr && need; i++) {
-		struct kvoff_tier *tier = set->by_rank[i];
-		struct kvoff_pool *pool = &tier->pools[index];
-		/* the reserve takes its share of what is added, and at least one frame of a new pool */
-		u64 add = need + div_u64(need * 2 * kvoff_reserve_percent, 100) + 2;
+		u64 add = kvoff_tier_give(set->by_rank[i], index, need, convert);
 
-		add = max_t(u64, add, KVOFF_GROW_BYTES / size);
-		if (READ_ONCE(pool->short_of) || tier->fixed)
-			continue;
-		if (convert)
-			kvoff_tier_convert(tier, index, add * size);
-		add = min(add, div_u64(kvoff_tier_unassigned(tier), size));
-		if (!add || kvoff_pool_set_target(pool, READ_ONCE(pool->target) + add))
-			continue;
-		kvoff_tier_kick(tier);
 		asked += add;
 		need -= min(need, add);
 	}
 	mutex_unlock(&kvoff_tier_mutex);
 	return asked;
+}
+
+/* A tier, held by its kobject; it may be removed meanwhile. NULL if there is none of this number. */
+struct kvoff_tier *kvoff_tier_hold(u32 id)
+{
+	struct kvoff_tier *tier = NULL;
+
+	rcu_read_lock();
+	if (id < KVOFF_MAX_TIERS)
+		tier = rcu_dereference(kvoff_tiers)->by_id[id];
+	if (tier && !kobject_get_unless_zero(&tier->kobj))
+		tier = NULL;
+	rcu_read_unlock();
+	return tier;
 }
 
 /*
@@ -125,16 +147,9 @@ static int kvoff_commit_wait(unsigned int index, u64 nr)
 	unsigned int id;
 
 	for (id = 0; id < KVOFF_MAX_TIERS; id++) {
-		struct kvoff_tier_set *set;
-		struct kvoff_tier *tier;
+		struct kvoff_tier *tier = kvoff_tier_hold(id);
 		int ret;
 
-		rcu_read_lock();
-		set = rcu_dereference(kvoff_tiers);
-		tier = set->by_id[id];
-		if (tier && !kobject_get_unless_zero(&tier->kobj))
-			tier = NULL;
-		rcu_read_unlock();
 		if (!tier)
 			continue;
 		ret = wait_event_killable(tier->settled, kvoff_pool_settled(&tier->pools[index]) ||
@@ -163,6 +178,26 @@ static u64 kvoff_commit_spare(struct kvoff_tier_set *set, unsigned int k)
 }
 
 /*
+ * Frames that the tier's pool of this size would answer for beyond those of now if it took all it may; @spare is
+ * reduced by what it takes from other sizes. Called with kvoff_tier_mutex held.
+ */
+static u64 kvoff_tier_growable(struct kvoff_tier *tier, unsigned int index, u64 *spare)
+{
+	u64 bytes = kvoff_tier_unassigned(tier);
+	unsigned int k;
+
+	if (READ_ONCE(tier->pools[index].short_of) || tier->fixed)
+		return 0;
+	for (k = 0; k < KVOFF_NR_BLOCK_SIZES; k++) {
+		u64 idle = min_t(u64, kvoff_pool_idle(&tier->pools[k]), spare[k]);
+
+		spare[k] -= idle;
+		bytes += idle * kvoff_size_of(k);
+	}
+	return kvoff_pool_gain(&tier->pools[index], div_u64(bytes, kvoff_size_of(index)));
+}
+
+/*
  * Frames that could be promised if the tiers took all they may from their nodes and from pools of other sizes. What
  * the pools would then keep in reserve is not among them.
  */
@@ -176,22 +211,69 @@ static u64 kvoff_commit_growable(unsigned int index)
 	set = rcu_dereference_protected(kvoff_tiers, lockdep_is_held(&kvoff_tier_mutex));
 	for (k = 0; k < KVOFF_NR_BLOCK_SIZES; k++)
 		spare[k] = k == index ? 0 : kvoff_commit_spare(set, k);
-	for (i = 0; i < set->nr; i++) {
-		struct kvoff_tier *tier = set->by_rank[i];
-		u64 bytes = kvoff_tier_unassigned(tier);
-
-		if (READ_ONCE(tier->pools[index].short_of) || tier->fixed)
-			continue;
-		for (k = 0; k < KVOFF_NR_BLOCK_SIZES; k++) {
-			u64 idle = min_t(u64, kvoff_pool_idle(&tier->pools[k]), spare[k]);
-
-			spare[k] -= idle;
-			bytes += idle * kvoff_size_of(k);
-		}
-		frames += kvoff_pool_gain(&tier->pools[index], div_u64(bytes, kvoff_size_of(index)));
-	}
+	for (i = 0; i < set->nr; i++)
+		frames += kvoff_tier_growable(set->by_rank[i], index, spare);
 	mutex_unlock(&kvoff_tier_mutex);
 	return frames;
+}
+
+/* Called with kvoff_tier_mutex held. */
+static u64 kvoff_tier_room_locked(struct kvoff_tier *tier, unsigned int index)
+{
+	struct kvoff_tier_set *set = rcu_dereference_protected(kvoff_tiers, lockdep_is_held(&kvoff_tier_mutex));
+	u64 spare[KVOFF_NR_BLOCK_SIZES];
+	unsigned int k;
+
+	for (k = 0; k < KVOFF_NR_BLOCK_SIZES; k++)
+		spare[k] = k == index ? 0 : kvoff_commit_spare(set, k);
+	return kvoff_pool_spare(&tier->pools[index]) + kvoff_tier_growable(tier, index, spare);
+}
+
+/* Frames that could be taken from the tier at this moment, promised or not, with new ones if need be. */
+u64 kvoff_tier_room(struct kvoff_tier *tier, unsigned int index)
+{
+	u64 room;
+
+	mutex_lock(&kvoff_tier_mutex);
+	room = tier->going ? 0 : kvoff_tier_room_locked(tier, index);
+	mutex_unlock(&kvoff_tier_mutex);
+	return room;
+}
+
+/**
+ * kvoff_tier_make_room - let a pool grow until frames can be taken from it
+ * @tier:	held
+ * @index:	block size index
+ * @nr:		how many
+ *
+ * Others may take them first. -ENOMEM if the tier has not so much, -ENOENT if it is being removed.
+ */
+int kvoff_tier_make_room(struct kvoff_tier *tier, unsigned int index, u64 nr)
+{
+	struct kvoff_pool *pool = &tier->pools[index];
+	unsigned int round;
+	u64 spare;
+	int ret;
+
+	for (round = 0; round < KVOFF_COMMIT_ROUNDS; round++) {
+		/* a target may not have been reached yet */
+		if (wait_event_killable(tier->settled, kvoff_pool_settled(pool) || kvoff_pool_spare(pool) >= nr))
+			return -EINTR;
+		ret = 0;
+		mutex_lock(&kvoff_tier_mutex);
+		spare = kvoff_pool_spare(pool);
+		if (tier->going)
+			ret = -ENOENT;
+		else if (spare < nr &&
+			 (nr > kvoff_tier_room_locked(tier, index) ||
+			  (!kvoff_tier_give(tier, index, nr - spare, false) &&
+			   !kvoff_tier_give(tier, index, nr - spare, true))))
+			ret = -ENOMEM;
+		mutex_unlock(&kvoff_tier_mutex);
+		if (ret || spare >= nr)
+			return ret;
+	}
+	return -ENOMEM;
 }
 
 /* Frames that could be promised at this moment, with new ones if need be. */

@@ -31,7 +31,8 @@ static void kvoff_region_uncharge(struct kvoff_region *region)
 	spin_unlock(&region->account_lock);
 }
 
-static void kvoff_region_raise_high(struct kvoff_region *region, u64 high)
+/* The block below @high has a frame. */
+void kvoff_region_raise_high(struct kvoff_region *region, u64 high)
 {
 	s64 old = atomic64_read(&region->high);
 

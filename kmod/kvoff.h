@@ -4,6 +4,7 @@
  *
  * Locks, in the order in which they nest:
  *	kvoff_tier_admin	tiers and tenants come and go, sysfs included
+ *	region->window_mutex	a framed region's windows grow; held over waiting for pools
  *	kvoff_tier_mutex	the set of tiers and their sizes
  *	kvoff_named::mutex	a named region rests, is opened, ends
  *	region->unit_sem	a region's units; held over discards and seals, taken by no fault
@@ -12,8 +13,8 @@
  *	folio lock		of a block's frame
  *	i_mmap_rwsem, page-table lock
  *				the core's, inside unmap_mapping_range()
- *	attach_lock, account_lock, tenant->lock, pool->lock, link->lock
- *				spinlocks; only the next three nest in them
+ *	attach_lock, account_lock, tenant->lock, pool->lock, link->lock, window->lock
+ *				spinlocks; only the next three, and an eventfd's in attach_lock, nest in them
  *	kvoff_names_lock, kvoff_commit_lock, the lock of the array of frames
  *				spinlocks, innermost
  */
@@ -180,12 +181,14 @@ void kvoff_pool_forget_orphans(struct kvoff_pool *pool);
 void kvoff_pool_restore_target(struct kvoff_pool *pool, unsigned long target);
 bool kvoff_pool_in_use(struct kvoff_pool *pool);
 bool kvoff_pool_settled(struct kvoff_pool *pool);
+unsigned long kvoff_pool_spare(struct kvoff_pool *pool);
 unsigned long kvoff_pool_reserve(const struct kvoff_pool *pool, unsigned long frames);
 void kvoff_pool_account(struct kvoff_pool *pool);
 void kvoff_pool_account_locked(struct kvoff_pool *pool);
 
 struct folio *kvoff_frame_first(struct kvoff_tenant *tenant, unsigned int index, u32 *tier, bool *zeroed);
 struct folio *kvoff_frame_target(unsigned int index, u32 tier);
+struct folio *kvoff_frame_window(unsigned int index, u32 tier, bool *zeroed);
 void kvoff_frame_put(struct folio *folio, unsigned int index, u32 tier);
 void kvoff_frame_zero(struct folio *folio);
 extern wait_queue_head_t kvoff_frame_wait;
@@ -294,6 +297,9 @@ u64 kvoff_commit_room(unsigned int index);
 u64 kvoff_commit_available(unsigned int index);
 int kvoff_commit_extend(unsigned int index, u64 nr);
 int kvoff_commit_rebase(unsigned int index, unsigned long *backing, unsigned long want, bool refuse);
+struct kvoff_tier *kvoff_tier_hold(u32 id);
+u64 kvoff_tier_room(struct kvoff_tier *tier, unsigned int index);
+int kvoff_tier_make_room(struct kvoff_tier *tier, unsigned int index, u64 nr);
 
 /* ---- shared.c ---- */
 
@@ -341,7 +347,8 @@ int kvoff_view_create(u32 id, unsigned int fd_flags);
  * @twin:	a clean copy in another tier, NULL if none; see twin.c for who changes it
  * @tier:	the frame's tier, under the block lock
  * @twin_tier:	the twin's, under the block lock
- * @gen:	counts the frames the block has had, under the block lock; wraps
+ * @gen:	counts the frames the block has had, in framed regions its users; under the block lock; wraps
+ * @slot:	framed regions: the frame's place in its window, under the block lock
  */
 struct kvoff_block {
 	unsigned long flags;
@@ -350,6 +357,7 @@ struct kvoff_block {
 	u8 tier;
 	u8 twin_tier;
 	u16 gen;
+	u32 slot;
 };
 
 #define KVOFF_B_LOCK	0	/* the block lock */
@@ -398,6 +406,8 @@ struct kvoff_chunk {
  * @units:	units by their first block, see seal.c
  * @unit_sem:	protects @units
  * @named:	NULL for a region that ends with its last attachment; never changes
+ * @windows:	of a framed region, by tier; NULL for the mapped kind. Never changes
+ * @window_mutex: serialises the growth of @windows
  */
 struct kvoff_region {
 	struct kobject kobj;
@@ -427,6 +437,8 @@ struct kvoff_region {
 	struct rb_root units;
 	struct rw_semaphore unit_sem;
 	struct kvoff_named *named;
+	struct kvoff_window *windows;
+	struct mutex window_mutex;
 };
 
 /**
@@ -434,11 +446,13 @@ struct kvoff_region {
  * @region:	which
  * @node:	in region->attachments
  * @refs:	pages of this attachment's reference array, by page number
+ * @event:	told of moves, under region->attach_lock; NULL for nothing
  */
 struct kvoff_attach {
 	struct kvoff_region *region;
 	struct list_head node;
 	struct xarray refs;
+	struct eventfd_ctx *event;
 };
 
 int kvoff_region_create(struct kvoff_tenant *tenant, struct kvoff_region_create *arg);
@@ -512,7 +526,63 @@ void kvoff_units_free(struct kvoff_region *region);
 long kvoff_call_seal(struct file *file, void *p);
 long kvoff_call_units(struct file *file, void *p);
 
+/* ---- window.c ---- */
+
+/**
+ * struct kvoff_window - a framed region's frames in one tier
+ * @lock:	protects the lists and their lengths
+ * @frames:	struct folio by slot; entries are only added, until the region ends
+ * @nr:		how many of @frames there are to see; grows under region->window_mutex
+ * @free:	frames without a block
+ * @twins:	frames without a block that hold the true copy of a sealed one, oldest first: the last to be taken.
+ *		The way back to the block is folio->private
+ * @nr_free:	length of @free
+ * @nr_twins:	length of @twins
+ */
+struct kvoff_window {
+	spinlock_t lock;
+	struct xarray frames;
+	u64 nr;
+	struct list_head free;
+	struct list_head twins;
+	u64 nr_free;
+	u64 nr_twins;
+};
+
+int kvoff_windows_create(struct kvoff_region *region);
+void kvoff_windows_give_back(struct kvoff_region *region);
+void kvoff_windows_destroy(struct kvoff_region *region);
+u64 kvoff_windows_bytes(struct kvoff_region *region);
+int kvoff_window_mmap(struct kvoff_region *region, struct vm_area_struct *vma);
+long kvoff_call_window(struct file *file, void *p);
+u32 kvoff_window_slot(const struct kvoff_region *region, const struct folio *folio);
+struct folio *kvoff_window_take(struct kvoff_region *region, u32 tier, bool leave_reserve);
+void kvoff_window_put(struct kvoff_region *region, u32 tier, struct folio *folio);
+void kvoff_window_twin_keep(struct kvoff_region *region, struct kvoff_block *b, u32 tier, struct folio *folio);
+struct folio *kvoff_window_twin_take(struct kvoff_region *region, struct kvoff_block *b);
+void kvoff_window_twin_drop(struct kvoff_region *region, struct kvoff_block *b);
+
+static inline u64 kvoff_window_nr(const struct kvoff_region *region, u32 tier)
+{
+	/* pairs with the release after the frames of new slots are in place */
+	return smp_load_acquire(&region->windows[tier].nr);
+}
+
+/* ---- framed.c ---- */
+int kvoff_framed_move(struct kvoff_region *region, struct kvoff_chunk *chunk, const struct kvoff_move_desc *desc,
+		      bool *copied);
+int kvoff_framed_discard(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block);
+void kvoff_framed_teardown(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block);
+long kvoff_call_block_alloc(struct file *file, void *p);
+long kvoff_call_block_free(struct file *file, void *p);
+
+/* ---- event.c ---- */
+void kvoff_event_moved(struct kvoff_region *region);
+void kvoff_event_end(struct kvoff_attach *attach);
+long kvoff_call_eventfd(struct file *file, void *p);
+
 /* ---- fault.c ---- */
+void kvoff_region_raise_high(struct kvoff_region *region, u64 high);
 extern const struct vm_operations_struct kvoff_data_vmops;
 
 /* ---- move.c ---- */
@@ -647,6 +717,8 @@ void kvoff_share_del(struct kvoff_tenant *tenant, u32 tier);
 
 int kvoff_region_promise(struct kvoff_region *region, u64 blocks, u64 *available);
 void kvoff_region_unpromise(struct kvoff_region *region, u64 blocks);
+u64 kvoff_tenant_room(struct kvoff_tenant *tenant);
+u64 kvoff_tenant_tier_room(struct kvoff_tenant *tenant, u32 tier);
 bool kvoff_tenant_charge(struct kvoff_tenant *tenant, u32 tier, size_t bytes, bool over);
 void kvoff_tenant_uncharge(struct kvoff_tenant *tenant, u32 tier, size_t bytes);
 void kvoff_tenant_account(struct kvoff_tenant *tenant, u64 *quota, u64 *committed);

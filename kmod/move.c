@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Moving one block. Who moves what and when is decided elsewhere; how copies are queued is in batch.c.
+ * Moving one block of a mapped region; framed.c has the other kind. Who moves what and when is decided elsewhere; how
+ * copies are queued is in batch.c.
  *
  *	arm	lock block, lock frame, clear "written", unmap, see that nobody else holds the frame, unlock both
  *	copy	readers refault on the old frame, read-only, and go on
@@ -296,6 +297,11 @@ int kvoff_move_block(struct kvoff_region *region, const struct kvoff_move_desc *
 	ret = -EBUSY;
 	if (test_bit(KVOFF_B_COPYING, &m.b->flags))
 		goto out_unlock;
+	if (region->windows) {
+		ret = kvoff_framed_move(region, m.chunk, desc, copied);
+		kvoff_block_unlock(m.b);
+		goto out_moved;
+	}
 	ret = -EDQUOT;
 	if (!kvoff_tenant_charge(region->tenant, m.to, bs, false))
 		goto out_unlock;
@@ -318,6 +324,9 @@ int kvoff_move_block(struct kvoff_region *region, const struct kvoff_move_desc *
 	kvoff_block_unlock(m.b);
 	kvoff_tenant_uncharge(region->tenant, ret ? m.to : m.from, bs);
 	trace_kvoff_move_end(region->id, m.block, m.from, m.to, m.reason, ret);
+out_moved:
+	if (!ret)
+		kvoff_event_moved(region);
 	kvoff_move_count(ret, bs);
 	return ret;
 

@@ -145,6 +145,21 @@ bool kvoff_pool_settled(struct kvoff_pool *pool)
 	return settled;
 }
 
+/* Frames that are free, or will be as soon as they are zeroed, above the reserve and what goes back to the node. */
+unsigned long kvoff_pool_spare(struct kvoff_pool *pool)
+{
+	unsigned long spare, keep;
+
+	spin_lock(&pool->lock);
+	spare = pool->nr_clean + pool->nr_dirty + pool->nr_twins + pool->nr_zeroing;
+	keep = kvoff_pool_reserve(pool, pool->filled);
+	if (pool->filled > pool->target)
+		keep += pool->filled - pool->target;
+	spare -= min(spare, keep);
+	spin_unlock(&pool->lock);
+	return spare;
+}
+
 static struct folio *kvoff_pool_pop(struct list_head *list, unsigned long *nr)
 {
 	struct folio *folio = list_first_entry_or_null(list, struct folio, lru);
@@ -262,6 +277,27 @@ struct folio *kvoff_frame_target(unsigned int index, u32 tier)
 			WRITE_ONCE(t->pools[index].wanting, true);
 			kvoff_tier_kick(t);
 		}
+	}
+	rcu_read_unlock();
+	return folio;
+}
+
+/*
+ * kvoff_frame_window - a frame that a region keeps for life; @zeroed: false if the caller must zero it
+ *
+ * The reserve stays, for moves of others.
+ */
+struct folio *kvoff_frame_window(unsigned int index, u32 tier, bool *zeroed)
+{
+	struct folio *folio = NULL;
+	struct kvoff_tier *t;
+
+	rcu_read_lock();
+	t = rcu_dereference(kvoff_tiers)->by_id[tier];
+	if (t) {
+		struct kvoff_pool *pool = &t->pools[index];
+
+		folio = kvoff_pool_take(pool, kvoff_pool_reserve(pool, READ_ONCE(pool->filled)), true, zeroed);
 	}
 	rcu_read_unlock();
 	return folio;

@@ -16,7 +16,8 @@ static u64 kvoff_tenant_room_locked(const struct kvoff_tenant *tenant)
 	return tenant->quota - min(tenant->quota, tenant->committed);
 }
 
-static u64 kvoff_tenant_room(struct kvoff_tenant *tenant)
+/* Bytes that the tenant may still commit, U64_MAX without a quota. */
+u64 kvoff_tenant_room(struct kvoff_tenant *tenant)
 {
 	u64 room;
 
@@ -120,4 +121,13 @@ bool kvoff_tenant_charge(struct kvoff_tenant *tenant, u32 tier, size_t bytes, bo
 void kvoff_tenant_uncharge(struct kvoff_tenant *tenant, u32 tier, size_t bytes)
 {
 	atomic64_sub(bytes, &tenant->tier_used[tier]);
+}
+
+/* Bytes that the tenant may still use of a tier, U64_MAX without a quota there. */
+u64 kvoff_tenant_tier_room(struct kvoff_tenant *tenant, u32 tier)
+{
+	u64 quota = READ_ONCE(tenant->tier_quota[tier]);
+	u64 used = atomic64_read(&tenant->tier_used[tier]);
+
+	return quota ? quota - min(quota, used) : U64_MAX;
 }

@@ -59,15 +59,31 @@ u32 kvoff_region_list(u32 after, u32 *ids, u32 nr)
 	return n;
 }
 
+/* The tiers of the lowest rank, as bits. */
+static u32 kvoff_fast_tiers(void)
+{
+	struct kvoff_tier_set *set;
+	unsigned int i;
+	u32 fast = 0;
+
+	rcu_read_lock();
+	set = rcu_dereference(kvoff_tiers);
+	for (i = 0; i < set->nr && READ_ONCE(set->by_rank[i]->rank) == READ_ONCE(set->by_rank[0]->rank); i++)
+		fast |= 1U << set->by_rank[i]->id;
+	rcu_read_unlock();
+	return fast;
+}
+
 void kvoff_region_info(struct kvoff_region *region, struct kvoff_region_info *info)
 {
 	struct kvoff_tenant *tenant = region->tenant;
 	size_t bs = kvoff_region_bs(region);
 	unsigned int i;
 
-	/* callers of the first version are answered still */
+	/* callers of the first version are answered still, and its callers' creations understood */
+	static_assert(offsetof(struct kvoff_region_create, name) == KVOFF_REGION_CREATE_MIN);
 	static_assert(offsetof(struct kvoff_region_info, tenant) == KVOFF_REGION_INFO_MIN);
-	info->flags = 0;
+	info->flags = region->windows ? KVOFF_REGION_FRAMED : 0;
 	info->id = region->id;
 	info->block_size = bs;
 	info->length = region->nr_blocks * bs;
@@ -89,16 +105,17 @@ void kvoff_region_info(struct kvoff_region *region, struct kvoff_region_info *in
 	info->sealed = atomic64_read(&region->sealed) * bs;
 	kvoff_named_info(region, info);
 	info->poisoned = atomic64_read(&region->poisoned) * bs;
+	info->fast_tiers = kvoff_fast_tiers();
 	for (i = 0; i < KVOFF_MAX_TIERS; i++)
 		info->tier_used[i] = atomic64_read(&region->tier_used[i]) * bs;
+	for (i = 0; i < KVOFF_MAX_TIERS && region->windows; i++)
+		info->window[i] = kvoff_window_nr(region, i) * bs;
 }
 
 static int kvoff_region_check(const struct kvoff_region_create *arg)
 {
 	if (arg->flags & ~(KVOFF_REGION_FRAMED | KVOFF_REGION_NAMED) || arg->fd_flags & ~O_CLOEXEC || arg->reserved)
 		return -EINVAL;
-	if (arg->flags & KVOFF_REGION_FRAMED)
-		return -EOPNOTSUPP;
 	if (!is_power_of_2(arg->block_size) || arg->block_size < KVOFF_BLOCK_SIZE_MIN ||
 	    arg->block_size > KVOFF_BLOCK_SIZE_MAX)
 		return -EINVAL;
@@ -125,10 +142,16 @@ static struct kvoff_region *kvoff_region_alloc(struct kvoff_tenant *tenant, cons
 	spin_lock_init(&region->account_lock);
 	init_rwsem(&region->unit_sem);
 	region->units = RB_ROOT;
+	mutex_init(&region->window_mutex);
+	if (arg->flags & KVOFF_REGION_FRAMED && kvoff_windows_create(region)) {
+		kfree(region);
+		return ERR_PTR(-ENOMEM);
+	}
 	region->shared = kvoff_shared_create(region->nr_blocks);
 	if (IS_ERR(region->shared)) {
 		void *err = region->shared;
 
+		kvoff_windows_destroy(region);
 		kfree(region);
 		return err;
 	}
@@ -151,6 +174,7 @@ void kvoff_region_free(struct kvoff_region *region)
 	xa_destroy(&region->chunks);
 	kvoff_units_free(region);
 	kvoff_named_free(region);
+	kvoff_windows_destroy(region);
 	kvoff_shared_put(region->shared);
 	put_pid(region->pid);
 	kvoff_tenant_put(region->tenant);
@@ -202,11 +226,13 @@ void kvoff_region_empty(struct kvoff_region *region, bool sealed)
 	}
 }
 
-/* Give back what is committed beyond what is used. */
+/* Give back what is committed beyond what is used. What a framed region has committed is its windows. */
 void kvoff_region_uncommit_unused(struct kvoff_region *region)
 {
 	u64 unused;
 
+	if (region->windows && kvoff_windows_bytes(region))
+		return;
 	spin_lock(&region->account_lock);
 	unused = region->committed - region->used;
 	region->committed = region->used;
@@ -221,6 +247,7 @@ void kvoff_region_end(struct kvoff_region *region)
 {
 	xa_erase(&kvoff_regions, region->id);
 	kvoff_region_empty(region, true);
+	kvoff_windows_give_back(region);
 	kvoff_region_uncommit_unused(region);
 	kvoff_tenant_unuse(region->tenant);
 	kvoff_shared_die(region->shared);

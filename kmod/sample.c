@@ -80,7 +80,9 @@ static void kvoff_sample_work(struct work_struct *work)
 	if (!interval)
 		return;
 	while ((region = kvoff_region_next(&id))) {
-		kvoff_sample_region(region);
+		/* windows stay mapped: there is nothing to see */
+		if (!region->windows)
+			kvoff_sample_region(region);
 		kvoff_region_put(region);
 	}
 	queue_delayed_work(kvoff_workers, &kvoff_sampler, msecs_to_jiffies(interval));

@@ -59,7 +59,9 @@ static int kvoff_seal_try(struct kvoff_region *region, struct kvoff_chunk *chunk
 	if (!b->frame) {
 		ret = test_bit(KVOFF_B_POISONED, &b->flags) ? -EIO : -ENODATA;
 	} else if (!test_bit(KVOFF_B_SEALED, &b->flags)) {
-		ret = kvoff_seal_frame(region, b, block);
+		/* windows are mapped and pinned for life: there it is the client's word */
+		if (!region->windows)
+			ret = kvoff_seal_frame(region, b, block);
 		if (!ret) {
 			set_bit(KVOFF_B_SEALED, &b->flags);
 			atomic64_inc(&region->sealed);

@@ -12,7 +12,7 @@
 #include "kvoff.h"
 
 /* Every offset at which something can be mapped lies below this: i_size of a region's files. */
-#define KVOFF_FILE_SIZE		(4ULL << 48)
+#define KVOFF_FILE_SIZE		KVOFF_OFF_WINDOW(KVOFF_MAX_TIERS)
 
 static const struct file_operations kvoff_anchor_fops = {
 	.owner	= THIS_MODULE,

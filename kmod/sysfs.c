@@ -440,6 +440,7 @@ KVOFF_REGION_ENTRY(mode, "%04o", kvoff_named_mode(region));
 KVOFF_REGION_ENTRY(ttl_seconds, "%u", kvoff_named_ttl(region));
 KVOFF_REGION_ENTRY(ends_in_seconds, "%lld", kvoff_named_left(region));
 KVOFF_REGION_ENTRY(sealed_bytes, "%llu", atomic64_read(&region->sealed) * kvoff_region_bs(region));
+KVOFF_REGION_ENTRY(window_bytes, "%llu", kvoff_windows_bytes(region));
 KVOFF_REGION_ENTRY(attached, "%d", atomic_read(&region->nr_attached));
 
 static struct attribute *kvoff_region_attrs[] = {
@@ -457,6 +458,7 @@ static struct attribute *kvoff_region_attrs[] = {
 	&region_ttl_seconds.attr,
 	&region_ends_in_seconds.attr,
 	&region_sealed_bytes.attr,
+	&region_window_bytes.attr,
 	&region_attached.attr,
 	NULL
 };

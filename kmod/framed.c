@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Blocks of framed regions: given a frame of one of the region's windows, taken back, and moved from frame to frame.
+ * Unlike move.c this file neither unmaps anything nor looks at reference counts: windows are mapped and pinned for
+ * life. What makes a block's bytes its own is a client's reference alone, so all of this happens under MOVING, with no
+ * reference seen after it was set; only a sealed block, whose bytes do not change, is copied before.
+ */
+#include <linux/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/uaccess.h>
+
+#include "kvoff.h"
+#include "trace.h"
+
+/*
+ * Announce that the block's bytes are about to change or to go elsewhere, and see whether any client has counted itself
+ * in. Called with the block locked. Pairs with the client's count, fence, look at MOVING.
+ */
+static bool kvoff_framed_announce(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block)
+{
+	kvoff_block_publish(chunk, block, KVOFF_STATE_MOVING);
+	/* the client's fence is between its count and its look at MOVING */
+	smp_mb();
+	if (kvoff_region_referenced(region, block))
+		return false;
+	/* pairs with the release of the last reference: what was written under it is seen from here on */
+	smp_rmb();
+	return true;
+}
+
+/* ---- frames come and go ---- */
+
+/* A frame of the fastest window that has one above its reserve, or of any. */
+static struct folio *kvoff_framed_first(struct kvoff_region *region, u32 *tier)
+{
+	struct kvoff_tier_set *set;
+	struct folio *folio = NULL;
+	unsigned int pass, i;
+
+	rcu_read_lock();
+	set = rcu_dereference(kvoff_tiers);
+	for (pass = 0; pass < 2 && !folio; pass++) {
+		for (i = 0; i < set->nr && !folio; i++) {
+			*tier = set->by_rank[i]->id;
+			folio = kvoff_window_take(region, *tier, pass == 0);
+		}
+	}
+	rcu_read_unlock();
+	return folio;
+}
+
+static int kvoff_framed_alloc(struct kvoff_region *region, u64 block)
+{
+	struct kvoff_chunk *chunk = kvoff_chunk(region, block, true);
+	struct kvoff_block *b;
+	struct folio *folio;
+	int ret = 0;
+	u32 tier;
+
+	if (!chunk)
+		return -ENOMEM;
+	b = kvoff_chunk_block(chunk, block);
+	kvoff_block_lock(b);
+	if (b->frame) {
+		ret = -EEXIST;
+		goto out;
+	}
+	folio = kvoff_framed_first(region, &tier);
+	if (!folio) {
+		ret = -ENOSPC;
+		goto out;
+	}
+	b->tier = tier;
+	b->slot = kvoff_window_slot(region, folio);
+	b->gen++;
+	WRITE_ONCE(b->frame, folio);
+	atomic64_inc(&region->tier_used[tier]);
+	spin_lock(&region->account_lock);
+	region->used++;
+	spin_unlock(&region->account_lock);
+	kvoff_region_raise_high(region, block + 1);
+	kvoff_block_publish(chunk, block, 0);
+out:
+	kvoff_block_unlock(b);
+	return ret;
+}
+
+/* The block has no frame any more. It is locked and idle, and nobody may use its bytes. */
+static void kvoff_framed_strip(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block)
+{
+	struct kvoff_block *b = kvoff_chunk_block(chunk, block);
+	struct folio *folio = b->frame;
+
+	kvoff_window_twin_drop(region, b);
+	kvoff_seal_break(region, b);
+	WRITE_ONCE(b->frame, NULL);
+	b->slot = 0;
+	b->gen++;
+	/* before another block can have the frame */
+	kvoff_block_publish(chunk, block, 0);
+	kvoff_window_put(region, b->tier, folio);
+	atomic64_dec(&region->tier_used[b->tier]);
+	spin_lock(&region->account_lock);
+	region->used--;
+	spin_unlock(&region->account_lock);
+}
+
+static int kvoff_framed_free(struct kvoff_region *region, u64 block)
+{
+	struct kvoff_chunk *chunk = kvoff_chunk(region, block, false);
+	struct kvoff_block *b;
+	int ret = 0;
+
+	if (!chunk)
+		return -ENODATA;
+	ret = kvoff_units_drop(region, block, 1);
+	if (ret)
+		return ret;
+	b = kvoff_chunk_block(chunk, block);
+	kvoff_block_lock_idle(b);
+	if (!b->frame) {
+		ret = -ENODATA;
+	} else if (!kvoff_framed_announce(region, chunk, block)) {
+		kvoff_block_publish(chunk, block, 0);
+		ret = -EBUSY;
+	} else {
+		kvoff_framed_strip(region, chunk, block);
+	}
+	kvoff_block_unlock(b);
+	up_read(&region->unit_sem);
+	return ret;
+}
+
+/* The region ends: there is nobody left who could hold a reference. */
+void kvoff_framed_teardown(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block)
+{
+	struct kvoff_block *b = kvoff_chunk_block(chunk, block);
+
+	kvoff_block_lock_idle(b);
+	if (b->frame)
+		kvoff_framed_strip(region, chunk, block);
+	kvoff_block_unlock(b);
+}
+
+/* Zero the block in place. 0, or -EBUSY if a client holds a reference. */
+int kvoff_framed_discard(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block)
+{
+	struct kvoff_block *b = kvoff_chunk_block(chunk, block);
+	int ret = 0;
+
+	kvoff_block_lock_idle(b);
+	if (b->frame) {
+		if (kvoff_framed_announce(region, chunk, block)) {
+			kvoff_window_twin_drop(region, b);
+			kvoff_seal_break(region, b);
+			kvoff_frame_zero(b->frame);
+		} else {
+			ret = -EBUSY;
+		}
+		kvoff_block_publish(chunk, block, 0);
+	}
+	kvoff_block_unlock(b);
+	return ret;
+}
+
+static long kvoff_framed_each(struct file *file, struct kvoff_region_blocks *arg,
+			      int (*fn)(struct kvoff_region *region, u64 block))
+{
+	struct kvoff_attach *attach = file->private_data;
+	const u64 __user *blocks = u64_to_user_ptr(arg->blocks);
+	struct kvoff_region *region = attach->region;
+	u32 i, nr = arg->nr;
+	long ret = 0;
+
+	if (!region->windows)
+		return -EOPNOTSUPP;
+	arg->done = 0;
+	if (arg->flags || !nr || nr > KVOFF_BLOCKS_MAX)
+		return -EINVAL;
+	for (i = 0; i < nr && !ret; i++) {
+		u64 block;
+
+		cond_resched();
+		if (fatal_signal_pending(current))
+			ret = -EINTR;
+		else if (get_user(block, blocks + i))
+			ret = -EFAULT;
+		else if (block >= region->nr_blocks)
+			ret = -ERANGE;
+		else
+			ret = fn(region, block);
+		if (!ret)
+			arg->done++;
+	}
+	return ret;
+}
+
+long kvoff_call_block_alloc(struct file *file, void *p)
+{
+	return kvoff_framed_each(file, p, kvoff_framed_alloc);
+}
+
+long kvoff_call_block_free(struct file *file, void *p)
+{
+	return kvoff_framed_each(file, p, kvoff_framed_free);
+}
+
+/* ---- moves ---- */
+
+/* Nobody uses the block: its bytes are in the target from now on. Returns the frame it was in. */
+static struct folio *kvoff_framed_replace(struct kvoff_region *region, struct kvoff_block *b, u32 to,
+					  struct folio *target)
+{
+	struct folio *old = b->frame;
+
+	atomic64_dec(&region->tier_used[b->tier]);
+	atomic64_inc(&region->tier_used[to]);
+	b->tier = to;
+	b->slot = kvoff_window_slot(region, target);
+	WRITE_ONCE(b->frame, target);
+	return old;
+}
+
+/*
+ * Put the target in the frame's place; with @copy, what it held comes with it. Of a block that is not sealed nobody may
+ * read or write a byte from before the copy until the new place is told. On success *@target is the old frame.
+ */
+static int kvoff_framed_flip(struct kvoff_region *region, struct kvoff_chunk *chunk,
+			     const struct kvoff_move_desc *desc, struct folio **target, bool copy)
+{
+	struct kvoff_block *b = kvoff_chunk_block(chunk, desc->block);
+	int ret = 0;
+
+	if (!kvoff_framed_announce(region, chunk, desc->block)) {
+		ret = -EAGAIN;
+		goto out;
+	}
+	kvoff_hook(flip);
+	if (copy && folio_mc_copy(*target, b->frame)) {
+		ret = -EHWPOISON;
+		goto out;
+	}
+	*target = kvoff_framed_replace(region, b, desc->to, *target);
+	WRITE_ONCE(kvoff_chunk_state(chunk, desc->block)->reason, desc->reason);
+out:
+	kvoff_block_publish(chunk, desc->block, 0);
+	return ret;
+}
+
+/* A sealed block is read on while it is copied. Called with the block locked, and so it returns. */
+static int kvoff_framed_copy(struct kvoff_chunk *chunk, u64 block, struct folio *target)
+{
+	struct kvoff_block *b = kvoff_chunk_block(chunk, block);
+	int ret;
+
+	set_bit(KVOFF_B_COPYING, &b->flags);
+	kvoff_block_publish(chunk, block, KVOFF_STATE_COPYING);
+	kvoff_block_unlock(b);
+
+	/* whoever would take the frame or the seal away waits for KVOFF_B_COPYING */
+	ret = folio_mc_copy(target, b->frame);
+	kvoff_hook(copy);
+
+	kvoff_block_lock(b);
+	kvoff_block_settled(b);
+	if (!ret)
+		return 0;
+	kvoff_block_publish(chunk, block, 0);
+	return -EHWPOISON;
+}
+
+/* A frame with the bytes of the block, true or not: its twin if that is allowed, else free. */
+static void kvoff_framed_leave(struct kvoff_region *region, struct kvoff_block *b, u32 tier, struct folio *folio,
+			       bool same)
+{
+	if (!same || !test_bit(KVOFF_B_SEALED, &b->flags) || !READ_ONCE(kvoff_twins)) {
+		kvoff_window_put(region, tier, folio);
+		return;
+	}
+	kvoff_window_twin_drop(region, b);
+	kvoff_window_twin_keep(region, b, tier, folio);
+}
+
+/**
+ * kvoff_framed_move - move a block to another window
+ * @region:	framed
+ * @chunk:	holds the block's record
+ * @desc:	which block, whereto; another tier than it is in
+ * @copied:	out: whether bytes were copied, in vain or not
+ *
+ * Called with the block locked, with a frame, and no mover at it; returns with it locked. The tenant's quotas are not
+ * looked at: they are charged for whole windows.
+ */
+int kvoff_framed_move(struct kvoff_region *region, struct kvoff_chunk *chunk, const struct kvoff_move_desc *desc,
+		      bool *copied)
+{
+	struct kvoff_block *b = kvoff_chunk_block(chunk, desc->block);
+	u32 from = b->tier, to = desc->to;
+	struct folio *folio = NULL;
+	bool same = true;
+	int ret = 0;
+
+	if (!kvoff_window_nr(region, to))
+		return -ENOENT;
+	if (READ_ONCE(b->twin) && b->twin_tier == to)
+		folio = kvoff_window_twin_take(region, b);
+	if (!folio) {
+		folio = kvoff_window_take(region, to, false);
+		if (!folio)
+			return -ENOSPC;
+		same = false;
+	}
+	trace_kvoff_move_start(region->id, desc->block, from, to, desc->reason);
+	*copied = !same;
+	if (!same && test_bit(KVOFF_B_SEALED, &b->flags) && !(desc->flags & KVOFF_MOVE_STOP)) {
+		ret = kvoff_framed_copy(chunk, desc->block, folio);
+		same = !ret;
+	}
+	if (!ret)
+		ret = kvoff_framed_flip(region, chunk, desc, &folio, !same);
+	if (!ret && !*copied)
+		kvoff_count(KVOFF_FLIPS, 1);
+	kvoff_framed_leave(region, b, ret ? to : from, folio, !ret || same);
+	trace_kvoff_move_end(region->id, desc->block, from, to, desc->reason, ret);
+	return ret;
+}
