@@ -8,6 +8,7 @@
 #include <linux/slab.h>
 
 #include "kvoff.h"
+#include "seal.h"
 
 #define KVOFF_REFS_PER_PAGE	(PAGE_SIZE / sizeof(u32))
 

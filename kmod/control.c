@@ -11,6 +11,7 @@
 #include "compat.h"
 #include "drain.h"
 #include "kvoff.h"
+#include "named.h"
 
 /**
  * struct kvoff_control - an open control device

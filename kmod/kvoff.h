@@ -474,19 +474,6 @@ static inline size_t kvoff_region_bs(const struct kvoff_region *region)
 	return kvoff_size_of(region->index);
 }
 
-/* ---- named.c ---- */
-int kvoff_named_begin(struct kvoff_region *region, const struct kvoff_region_create *arg);
-void kvoff_named_begun(struct kvoff_region *region, bool success);
-void kvoff_named_detach(struct kvoff_region *region);
-void kvoff_named_free(struct kvoff_region *region);
-void kvoff_named_info(const struct kvoff_region *region, struct kvoff_region_info *info);
-const char *kvoff_named_name(const struct kvoff_region *region);
-umode_t kvoff_named_mode(const struct kvoff_region *region);
-u32 kvoff_named_ttl(const struct kvoff_region *region);
-s64 kvoff_named_left(const struct kvoff_region *region);
-int kvoff_region_open(struct kvoff_tenant *tenant, struct kvoff_region_open *arg, fmode_t have);
-int kvoff_region_remove(struct kvoff_ctl_region_remove *arg);
-
 /* ---- attach.c ---- */
 int kvoff_attach_fd(struct kvoff_region *region, unsigned int fd_flags, fmode_t have);
 bool kvoff_region_referenced(struct kvoff_region *region, u64 block);
@@ -518,13 +505,6 @@ void kvoff_twin_keep(struct kvoff_block *b, struct folio *folio, unsigned int in
 struct folio *kvoff_twin_take(struct kvoff_block *b, unsigned int index);
 void kvoff_twin_drop(struct kvoff_block *b, unsigned int index);
 void kvoff_twin_evict(struct kvoff_pool *pool, struct folio *folio);
-
-/* ---- seal.c ---- */
-void kvoff_seal_break(struct kvoff_region *region, struct kvoff_block *b);
-int kvoff_units_drop(struct kvoff_region *region, u64 first, u64 nr);
-void kvoff_units_free(struct kvoff_region *region);
-long kvoff_call_seal(struct file *file, void *p);
-long kvoff_call_units(struct file *file, void *p);
 
 /* ---- window.c ---- */
 

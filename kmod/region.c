@@ -9,6 +9,8 @@
 #include <linux/user_namespace.h>
 
 #include "kvoff.h"
+#include "named.h"
+#include "seal.h"
 
 /* All regions that have an attachment or rest, by number. Looked up under RCU. */
 static DEFINE_XARRAY_ALLOC1(kvoff_regions);

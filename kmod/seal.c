@@ -14,6 +14,7 @@
 #include <linux/uaccess.h>
 
 #include "kvoff.h"
+#include "seal.h"
 
 /**
  * struct kvoff_unit_node - a unit

@@ -8,6 +8,7 @@
 
 #include "drain.h"
 #include "kvoff.h"
+#include "named.h"
 
 unsigned int kvoff_sample_interval_ms = 5000;
 unsigned int kvoff_sample_percent = 10;

@@ -10,6 +10,7 @@
 #include <linux/slab.h>
 
 #include "kvoff.h"
+#include "named.h"
 
 /* By minor number. A number comes again after all others, so that a node left behind in a container is nobody's. */
 static DEFINE_XARRAY_ALLOC1(kvoff_tenants);

@@ -48,6 +48,7 @@ static int read_region(int ctl, unsigned int id, struct kvoff_region_info *r)
 	/* a name for people that a client chose */
 	r->label[KVOFF_NAME_LEN - 1] = 0;
 	r->tenant[KVOFF_NAME_LEN - 1] = 0;
+	r->name[KVOFF_NAME_LEN - 1] = 0;
 	return ret;
 }
 

@@ -30,6 +30,7 @@ static const char usage_text[] =
 "  status                          what is there and what it does\n"
 "  tiers                           the tiers\n"
 "  regions                         the regions and where their bytes are\n"
+"  regions rm ID|NAME              take a region's name away: it ends, or will with the last that uses it\n"
 "  tenants                         the tenants, their quotas and what they use\n"
 "  watch [-n SECONDS] [-c COUNT]   a line every SECONDS (1), COUNT times (without end)\n"
 "  doctor                          what keeps kvoff from working or from helping, and the command that mends it\n"

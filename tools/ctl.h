@@ -45,6 +45,9 @@ int control_open(void);
  */
 int regions_read(struct kvoff_region_info **out, unsigned int *nr);
 
+/* kvoffctl regions rm; gets "rm" and what follows. Returns the exit status. */
+int regions_remove(int argc, char **argv, bool json);
+
 /**
  * struct daemon - what is known of the policy daemon
  * @pid:	holder of the policy lease, 0 if nobody has it

@@ -112,10 +112,22 @@ static const char *tier_name(const struct tiers *t, unsigned int id)
 	return NULL;
 }
 
+/* Seconds until a region that nobody is attached to ends, -1 if it does not end by itself. */
+static long long ends_in(const struct kvoff_region_info *r)
+{
+	char text[32];
+
+	if (sys_read(text, sizeof(text), SYS_KVOFF "/regions/%u/ends_in_seconds", r->id))
+		return -1;
+	return strtoll(text, NULL, 10);
+}
+
 static void region_json(struct json *j, const struct kvoff_region_info *r, const struct tiers *t)
 {
 	unsigned int i;
+	char mode[8];
 
+	snprintf(mode, sizeof(mode), "%04o", r->mode & 0666);
 	json_object(j, NULL);
 	json_u64(j, "id", r->id);
 	json_string(j, "tenant", r->tenant);
@@ -128,6 +140,13 @@ static void region_json(struct json *j, const struct kvoff_region_info *r, const
 	json_u64(j, "committed_bytes", r->committed);
 	json_u64(j, "used_bytes", r->used);
 	json_u64(j, "attached", r->nr_attached);
+	json_u64(j, "sealed_bytes", r->sealed);
+	if (r->flags & KVOFF_REGION_NAMED) {
+		json_string(j, "name", r->name);
+		json_string(j, "mode", mode);
+		json_u64(j, "ttl_seconds", r->ttl_s);
+		json_i64(j, "ends_in_seconds", ends_in(r));
+	}
 	json_object(j, "tiers");
 	for (i = 0; i < KVOFF_MAX_TIERS; i++)
 		if (tier_name(t, i))
@@ -141,7 +160,20 @@ static void print_label(const char *s)
 {
 	for (; *s; s++)
 		putchar(*s >= ' ' && *s <= '~' ? *s : '?');
-	putchar('\n');
+}
+
+/* A region with a name stays when its processes are gone. */
+static void print_rest(const struct kvoff_region_info *r)
+{
+	long long left;
+
+	if (r->nr_attached || !(r->flags & KVOFF_REGION_NAMED))
+		return;
+	left = ends_in(r);
+	if (left >= 0)
+		printf(" (nobody attached, ends in %lld s)", left);
+	else
+		printf(" (nobody attached)");
 }
 
 static void regions_people(const struct kvoff_region_info *r, unsigned int nr, const struct tiers *t)
@@ -155,7 +187,7 @@ static void regions_people(const struct kvoff_region_info *r, unsigned int nr, c
 	printf("%6s %-16s %8s %6s %6s %8s %9s %8s", "REGION", "TENANT", "PID", "UID", "BLOCK", "LENGTH", "COMMITTED", "USED");
 	for (k = 0; k < t->nr; k++)
 		printf(" %10s", t->tier[k].name);
-	puts("  LABEL");
+	puts("  NAME             LABEL");
 	for (i = 0; i < nr; i++, r++) {
 		/* an older module names no tenant */
 		printf("%6u %-16s %8d %6u %6s %8s %9s %8s", r->id, *r->tenant ? r->tenant : "-", r->pid, r->uid,
@@ -163,8 +195,10 @@ static void regions_people(const struct kvoff_region_info *r, unsigned int nr, c
 		       size_format(r->used).s);
 		for (k = 0; k < t->nr; k++)
 			printf(" %10s", size_format(r->tier_used[t->tier[k].id]).s);
-		printf("  ");
+		printf("  %-16s ", *r->name ? r->name : "-");
 		print_label(r->label);
+		print_rest(r);
+		putchar('\n');
 	}
 }
 
@@ -175,8 +209,10 @@ int cmd_regions(int argc, char **argv, bool json)
 	unsigned int nr, i;
 	struct tiers t;
 
+	if (argc > 1 && !strcmp(argv[1], "rm"))
+		return regions_remove(argc - 1, argv + 1, json);
 	if (argc != 1)
-		return usage_error("regions takes no arguments");
+		return usage_error("regions: expected rm, or nothing");
 	if (regions_read(&r, &nr))
 		return EXIT_FAILED;
 	tiers_read(&t);

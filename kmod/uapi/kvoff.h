@@ -143,7 +143,8 @@ struct kvoff_hint {
  * @label:	a name for people (kvoffctl regions), zero-terminated, may be empty
  * @id:		out: the region's number; comes again after 2^31 regions at the earliest
  * @reserved:	zero
- * @name:	with KVOFF_REGION_NAMED, by which KVOFF_REGION_OPEN finds it; else zero (since version 3, as what follows)
+ * @name:	with KVOFF_REGION_NAMED, by which KVOFF_REGION_OPEN finds it; else zero (since version 3, as
+ *		what follows)
  * @mode:	with KVOFF_REGION_NAMED, who else may open it: permission bits of 0666, as of a file of the creator's
  *		effective user and group; 0 for 0600
  * @ttl_s:	with KVOFF_REGION_NAMED, how many seconds it waits, attached to by nobody, until it ends; 0 for ever
@@ -154,11 +155,10 @@ struct kvoff_hint {
  * A named region stays when its last attachment goes: sealed blocks keep their bytes, all others lose them, what is
  * committed and not in use any more is given back, and the region waits for KVOFF_REGION_OPEN, for @ttl_s seconds, or
  * for KVOFF_CTL_REGION_REMOVE. While it waits the module cannot be unloaded. Names belong to the tenant, to the IPC
- * namespace and to the effective user that made the region: others may use the same.
- * The number of an IPC namespace that is gone may come again on kernels before 7.0: then its names are found in the new
- * one, by the same user with the same tenant.
- * Errors: EMFILE, ENFILE; EEXIST, this user has a region of this name here; EUSERS, the tenant has KVOFF_NAMED_MAX named
- * regions.
+ * namespace and to the effective user that made the region: others may use the same. (Before Linux 7.0 an IPC namespace
+ * may get the number of one that is gone, and then that one's names, for the same user with the same tenant.)
+ * Errors: EMFILE, ENFILE; EEXIST, this user has a region of this name here; EUSERS, the tenant has KVOFF_NAMED_MAX
+ * named regions.
  */
 struct kvoff_region_create {
 	__u32 size;
@@ -198,7 +198,8 @@ struct kvoff_region_create {
  * @id:		out: the region's number
  * @reserved:	zero
  *
- * Finds regions of this tenant, made in the caller's IPC namespace. Returns a descriptor.
+ * Finds regions of this tenant, made in the caller's IPC namespace. Returns a descriptor. One for reading can be had
+ * through a node that is open for reading only. What was uncommitted when nobody was attached is to be committed again.
  * Errors: ENOENT, there is none; EACCES, its mode does not allow it; EMFILE, ENFILE, EUSERS.
  */
 struct kvoff_region_open {
@@ -812,7 +813,8 @@ struct kvoff_move_desc {
  *				grows, and later moves succeed
  *		-EDQUOT		the tenant's quota in the target tier is used up
  *		-ESHUTDOWN	the target is being drained
- *		-EHWPOISON	the source could not be read: the block is poisoned, unless its twin could take its place
+ *		-EHWPOISON	the source could not be read: the block is poisoned, unless its twin could take its
+ *				place
  *		-EINVAL		@flags or a reserved field
  * @from:	the tier it was in, KVOFF_TIER_NONE if it was not looked at
  * @reserved:	zero

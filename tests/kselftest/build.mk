@@ -3,8 +3,9 @@
 # Suites that run against the module in the emulated machine, with the kernel's own test harness. They are built in
 # the Debian 13 root only, which has the harness and liburing; elsewhere they are skipped.
 kst-harness	:= $(wildcard /usr/include/kselftest/kselftest_harness.h)
-kst-suites	:= name-stays no-torn-bytes write-races refused-moves twins seal named named-storms acquire commit gone \
-		   bad-input bad-mappings sharing bad-tiers tenants batches sampling sysfs tracepoints drain movable twin-cost poison
+kst-suites	:= name-stays no-torn-bytes write-races refused-moves twins seal named named-storms acquire commit \
+		   gone bad-input bad-mappings sharing bad-tiers tenants batches sampling sysfs tracepoints drain \
+		   movable twin-cost poison named-tool
 
 # what only some of them need
 drain-more	:= drains.c
