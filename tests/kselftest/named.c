@@ -122,28 +122,29 @@ static uint32_t server_kill(struct server *s)
 
 TEST_F(named, comes_back_after_a_kill)
 {
-	struct region r = { .bs = BS, .nr = NR, .fd = -1 };
+	struct region r;
 	struct kvoff_move_result results[16];
 	struct kvoff_move_desc descs[16];
 	struct kvoff_region_info info;
 	const char *wrong;
 	struct server s;
 	int life, i;
+	uint32_t id;
 
 	ASSERT_EQ(0, server_start(&s, self->rig.tenant, "cache", 0));
-	r.id = server_kill(&s);
+	id = server_kill(&s);
 	for (life = 0; life < 3; life++) {
-		ASSERT_TRUE(wait_until(rests, r.id));
+		ASSERT_TRUE(wait_until(rests, id));
 		/* what is not sealed is given back at once */
-		EXPECT_EQ(NR_KEPT * BS, sysfs_u64("regions/%u/sealed_bytes", r.id));
-		EXPECT_EQ(NR_KEPT * BS, sysfs_u64("regions/%u/used_bytes", r.id));
-		EXPECT_EQ(NR_KEPT * BS, sysfs_u64("regions/%u/committed_bytes", r.id));
+		EXPECT_EQ(NR_KEPT * BS, sysfs_u64("regions/%u/sealed_bytes", id));
+		EXPECT_EQ(NR_KEPT * BS, sysfs_u64("regions/%u/used_bytes", id));
+		EXPECT_EQ(NR_KEPT * BS, sysfs_u64("regions/%u/committed_bytes", id));
 		EXPECT_EQ(NR_KEPT * BS, sysfs_u64("default/committed_bytes"));
 		EXPECT_EQ(NR_KEPT * BS, tiers_sum("used_bytes"));
 		/* the policy goes on with it */
 		for (i = 0; i < 16; i++)
 			descs[i] = (struct kvoff_move_desc){
-				.region = r.id, .block = i, .to = life % 2 ? self->rig.near : self->rig.far,
+				.region = id, .block = i, .to = life % 2 ? self->rig.near : self->rig.far,
 			};
 		ASSERT_EQ(0, move_batch(self->rig.control, descs, 16, results, NULL));
 		for (i = 0; i < 16; i++)
@@ -389,7 +390,7 @@ TEST_F(named, removed)
 {
 	struct kvoff_region_info info;
 	struct region r, again, plain;
-	uint32_t nr_attached = 9, ids[8];
+	uint32_t nr_attached = 9, ids[8], id;
 	int control;
 
 	ASSERT_EQ(0, named_map(named_create(self->rig.tenant, "cache", 0, 0), &r));
@@ -408,8 +409,9 @@ TEST_F(named, removed)
 	EXPECT_STREQ("", info.name);
 	EXPECT_EQ(0, count_wrong(block_at(&r, 3), BS, 3));
 	ASSERT_EQ(0, named_map(named_create(self->rig.tenant, "cache", 0, 0), &again));
+	id = r.id;
 	region_close(&r);
-	EXPECT_TRUE(has_ended(r.id));
+	EXPECT_TRUE(has_ended(id));
 	EXPECT_EQ(0, tiers_sum("used_bytes"));
 	/* and at once where nobody is */
 	ASSERT_EQ(0, populate(&again));

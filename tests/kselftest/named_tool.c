@@ -63,7 +63,7 @@ TEST_F(named_tool, lists_and_removes)
 {
 	struct region r, plain;
 	char arguments[64];
-	uint32_t ids[4];
+	uint32_t ids[4], id;
 
 	ASSERT_EQ(0, region_create(&self->rig, &plain, BS, 4));
 	ASSERT_EQ(0, named_map(named_create(self->rig.tenant, "cache", 0640, 3600), &r));
@@ -72,20 +72,22 @@ TEST_F(named_tool, lists_and_removes)
 	/* it goes on for those who are there */
 	SAYS("1 attachment is still there", "regions rm cache", 0);
 	SAYS("no region is called 'cache'", "regions rm cache", 1);
-	EXPECT_FALSE(has_ended(r.id));
+	id = r.id;
+	EXPECT_FALSE(has_ended(id));
 	region_close(&r);
-	EXPECT_TRUE(has_ended(r.id));
+	EXPECT_TRUE(has_ended(id));
 
 	ASSERT_EQ(0, named_map(named_create(self->rig.tenant, "cache", 0640, 3600), &r));
+	id = r.id;
 	region_close(&r);
 	SAYS("nobody attached, ends in ", "regions", 0);
 	SAYS("\"name\": \"cache\"", "regions --json", 0);
 	EXPECT_NE(NULL, strstr(self->out, "\"mode\": \"0640\"")) TH_LOG("%s", self->out);
 	/* another user's of the same name: a number is needed */
-	EXPECT_EQ(0, in_child(seteuid(1000) ?: named_create(self->rig.tenant, "cache", 0, 0) < 0));
+	EXPECT_EQ(0, in_child(setuid(1000) ?: named_create(self->rig.tenant, "cache", 0, 0) < 0));
 	SAYS("more than one region is called 'cache'", "regions rm cache", 1);
 	EXPECT_EQ(3, region_ids(self->rig.control, ids, 4));
-	snprintf(arguments, sizeof(arguments), "regions rm %u", r.id);
+	snprintf(arguments, sizeof(arguments), "regions rm %u", id);
 	SAYS("has ended", arguments, 0);
 	SAYS("there is none of this number", arguments, 1);
 	SAYS("has ended", "regions rm cache", 0);

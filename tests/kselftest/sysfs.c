@@ -159,10 +159,13 @@ static bool is_sane(const char *name, const char *value)
 	/* one value a file, one line */
 	if (!len || value[len - 1] != '\n' || strchr(value, '\n') != value + len - 1)
 		return false;
-	if (!strcmp(name, "label") || !strcmp(name, "tenant") || !strcmp(name, "class"))
+	if (!strcmp(name, "label") || !strcmp(name, "name") || !strcmp(name, "tenant") || !strcmp(name, "class"))
 		return true;
 	if (!strcmp(name, "state"))
 		return !strcmp(value, "ready\n") || !strcmp(value, "filling\n") || !strcmp(value, "short\n");
+	/* -1: a region that does not end by itself */
+	if (!strcmp(name, "ends_in_seconds") && !strcmp(value, "-1\n"))
+		return true;
 	return strspn(value, "0123456789") == len - 1;
 }
 
