@@ -543,7 +543,8 @@ struct kvoff_ctl_lease {
  * Errors of ADD: EEXIST, a tier has this name, or this node; ENXIO, no such node, or it has no memory online;
  * EOPNOTSUPP, the node has memory in ZONE_MOVABLE only, which cannot back a tier (online it as kernel memory);
  * ENOSPC, the node's kernel-zone memory is smaller than @capacity; EUSERS, KVOFF_MAX_TIERS tiers exist.
- * Errors of SET: ENOENT; EBUSY, capacity below what the pools were given; ENOSPC.
+ * A capacity below what the pools were given takes idle frames from them, whatever their size.
+ * Errors of SET: ENOENT; EBUSY, more than @capacity is in use or promised; ENOSPC.
  * Errors of REMOVE: ENOENT; EBUSY, frames are in use or committed memory depends on it.
  */
 struct kvoff_ctl_tier {
@@ -577,8 +578,14 @@ struct kvoff_ctl_tier {
  * From this call on the tier answers for @keep bytes of commits only. While more is in use, no block comes to the tier
  * by first touch or move, and blocks may be moved out of it without the lease; what is free above @keep goes back to
  * the node. Who moves them, and whereto, is not the kernel's business: kvoffctl tier drain does it. A drain stays until
- * it is stopped, or the tier is removed.
- * Errors: ENOENT; EBUSY, what is committed does not fit into the other tiers and @keep.
+ * it is stopped, or the tier is removed; the same call with another @keep changes it. Within @keep the tier is used as
+ * before, but each block size has a part of it that does not change, and first touches that find no frame elsewhere
+ * may take theirs while more than @keep is in use.
+ *
+ * Pools of other tiers may have to grow first, and the call waits for that. Stopped, the tier's pools fill again in the
+ * background, as far as its capacity goes by then.
+ * Errors: ENOENT; EBUSY, what is committed does not fit into the other tiers and @keep; EINTR; EINVAL, @keep is
+ * 2^64 - 1, or not zero with KVOFF_DRAIN_STOP.
  */
 struct kvoff_ctl_tier_drain {
 	__u32 size;
@@ -627,7 +634,7 @@ struct kvoff_ctl_poison {
  *
  * The same as writing /sys/class/kvoff/tiers/<tier>/pools/<size>/bytes. A kernel thread fills it.
  * Errors: ENOENT; ENOSPC, all pools together would exceed the tier's capacity; EBUSY, commits depend on the
- * difference; with KVOFF_POOL_WAIT also ENOMEM, the node has no more.
+ * difference; ESHUTDOWN, the tier is being drained; with KVOFF_POOL_WAIT also ENOMEM, the node has no more.
  */
 struct kvoff_ctl_pool {
 	__u32 size;
@@ -771,7 +778,8 @@ struct kvoff_ctl_region_remove {
 /* ------------------------------------------------------------------------------------------------
  * Moves: as an ioctl on the control descriptor, or as IORING_OP_URING_CMD on it with cmd_op = KVOFF_CTL_MOVE and
  * the address of the same structure in the first eight bytes of the command area (the rest zero).
- * The lease is needed.
+ * The lease is needed, except for batches of blocks that all are in tiers that are being drained when the command is
+ * issued; blocks that are empty or gone by then may be among them, but not alone.
  */
 
 /* Blocks in one command, at most. */
