@@ -172,11 +172,11 @@ static long kvoff_framed_each(struct file *file, struct kvoff_region_blocks *arg
 	u32 i, nr = arg->nr;
 	long ret = 0;
 
-	if (!region->windows)
-		return -EOPNOTSUPP;
 	arg->done = 0;
 	if (arg->flags || !nr || nr > KVOFF_BLOCKS_MAX)
 		return -EINVAL;
+	if (!region->windows)
+		return -EOPNOTSUPP;
 	for (i = 0; i < nr && !ret; i++) {
 		u64 block;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Moving one block of a mapped region; framed.c has the other kind. Who moves what and when is decided elsewhere; how
- * copies are queued is in batch.c.
+ * Moving one block of a mapped region; those of framed ones are in framed.c. Who moves what and when is decided
+ * elsewhere; how copies are queued is in batch.c.
  *
  *	arm	lock block, lock frame, clear "written", unmap, see that nobody else holds the frame, unlock both
  *	copy	readers refault on the old frame, read-only, and go on

@@ -82,7 +82,7 @@ void kvoff_region_info(struct kvoff_region *region, struct kvoff_region_info *in
 	size_t bs = kvoff_region_bs(region);
 	unsigned int i;
 
-	/* callers of the first version are answered still, and its callers' creations understood */
+	/* callers of the first versions are understood still */
 	static_assert(offsetof(struct kvoff_region_create, name) == KVOFF_REGION_CREATE_MIN);
 	static_assert(offsetof(struct kvoff_region_info, tenant) == KVOFF_REGION_INFO_MIN);
 	info->flags = region->windows ? KVOFF_REGION_FRAMED : 0;

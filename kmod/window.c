@@ -350,10 +350,10 @@ long kvoff_call_window(struct file *file, void *p)
 	struct kvoff_tier *tier;
 	long ret = 0;
 
-	if (!region->windows)
-		return -EOPNOTSUPP;
 	if (arg->flags || arg->reserved || !IS_ALIGNED(arg->bytes, bs))
 		return -EINVAL;
+	if (!region->windows)
+		return -EOPNOTSUPP;
 	if (arg->bytes && !(file->f_mode & FMODE_WRITE))
 		return -EACCES;
 	tier = kvoff_tier_hold(arg->tier);

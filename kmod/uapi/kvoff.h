@@ -319,6 +319,7 @@ enum kvoff_class {
  *
  * A commit is a promise, not memory: committed bytes can be used at any place in the region, and using them never
  * fails for want of memory. Pools that are still being filled are waited for.
+ * Errors: EOPNOTSUPP, a framed region (its windows are what it commits).
  * Errors of COMMIT: ENOMEM, the tiers have not so much (@available says how much), or more than @length would be
  * committed; EDQUOT, all regions of the tenant would have more committed than its quota.
  * Errors of UNCOMMIT: EBUSY, less would remain than is in use (free it first with KVOFF_REGION_DISCARD).
@@ -446,7 +447,8 @@ struct kvoff_region_units {
  *
  * The frames are the region's from then on, zeroed, and at the same place of the window until the region ends. They are
  * charged as a commit is, and the tier's quota holds for all of them. Moves need a free frame in the window that they
- * go to.
+ * go to. A window can be mapped before it has grown, up to KVOFF_REGION_SIZE_MAX bytes of it: a use of what is not there
+ * yet gets SIGBUS, a system call EFAULT. To ask, a read-only descriptor will do.
  * Errors: EOPNOTSUPP, a mapped region; ENOENT, no such tier; ENOMEM, the tier has not so much; EDQUOT, the tenant's
  * quota, or its quota in this tier; ESHUTDOWN, the tier is being drained.
  */
@@ -809,7 +811,7 @@ struct kvoff_move_desc {
 /**
  * struct kvoff_move_result - what became of it
  * @error:	0, moved (or was there already: @from equals the target); else negative:
- *		-ENOENT		no such region (any more), or no such tier
+ *		-ENOENT		no such region (any more), or no such tier; of a framed region, no window there
  *		-ERANGE		no such block
  *		-ENODATA	the block is empty
  *		-EBUSY		something in the kernel has pinned it (direct I/O, a registered buffer), or it is being
@@ -818,7 +820,7 @@ struct kvoff_move_desc {
  *		-ECANCELED	a write came during the copy; or the command was cancelled before this block's turn
  *				(then @from is KVOFF_TIER_NONE)
  *		-ENOSPC		the target has no free frame; where it has capacity that no pool has, the pool
- *				grows, and later moves succeed
+ *				grows, and later moves succeed. In a framed region: its window there has none
  *		-EDQUOT		the tenant's quota in the target tier is used up
  *		-ESHUTDOWN	the target is being drained
  *		-EHWPOISON	the source could not be read: the block is poisoned, unless its twin could take its

@@ -78,6 +78,9 @@ struct sample {
 		struct kvoff_region_settle settle;
 		struct kvoff_region_seal seal;
 		struct kvoff_region_units units;
+		struct kvoff_region_window window;
+		struct kvoff_region_blocks blocks;
+		struct kvoff_region_eventfd event;
 		struct kvoff_ctl_lease lease;
 		struct kvoff_ctl_tier tier;
 		struct kvoff_ctl_pool pool;
@@ -92,7 +95,7 @@ struct sample {
 };
 
 #define MAKES_FD	1000
-#define SAMPLES		22
+#define SAMPLES		40
 
 static unsigned int samples(FIXTURE_DATA(bad_input) *self, struct sample *s)
 {
@@ -122,6 +125,10 @@ static unsigned int samples(FIXTURE_DATA(bad_input) *self, struct sample *s)
 	SAMPLE(KVOFF_REGION_SETTLE, REGION, kvoff_region_settle, settle, 0);
 	SAMPLE(KVOFF_REGION_SEAL, REGION, kvoff_region_seal, seal, -ENODATA, .first = 7, .nr = 1);
 	SAMPLE(KVOFF_REGION_UNITS, REGION, kvoff_region_units, units, 0, .nr = 1, .units = (uintptr_t)self->units);
+	SAMPLE(KVOFF_REGION_WINDOW, REGION, kvoff_region_window, window, -EOPNOTSUPP);
+	SAMPLE(KVOFF_REGION_BLOCK_ALLOC, REGION, kvoff_region_blocks, blocks, -EOPNOTSUPP, .nr = 1);
+	SAMPLE(KVOFF_REGION_BLOCK_FREE, REGION, kvoff_region_blocks, blocks, -EOPNOTSUPP, .nr = 1);
+	SAMPLE(KVOFF_REGION_EVENTFD, REGION, kvoff_region_eventfd, event, 0, .fd = -1);
 	SAMPLE(KVOFF_CTL_LEASE, CONTROL, kvoff_ctl_lease, lease, 0);
 	SAMPLE(KVOFF_CTL_TIER_ADD, CONTROL, kvoff_ctl_tier, tier, -EEXIST, .name = "dram", .capacity = 2 * MIB);
 	SAMPLE(KVOFF_CTL_TIER_SET, CONTROL, kvoff_ctl_tier, tier, -ENOENT, .name = "none", .flags = KVOFF_TIER_RANK);
@@ -335,6 +342,15 @@ TEST_F(bad_input, reserved_and_flags)
 		FIELD(KVOFF_REGION_UNITS, kvoff_region_units, reserved, 1),
 		FIELD(KVOFF_REGION_UNITS, kvoff_region_units, nr, 0),
 		FIELD(KVOFF_REGION_UNITS, kvoff_region_units, nr, 1025),
+		FIELD(KVOFF_REGION_WINDOW, kvoff_region_window, flags, 1),
+		FIELD(KVOFF_REGION_WINDOW, kvoff_region_window, reserved, 1),
+		FIELD(KVOFF_REGION_WINDOW, kvoff_region_window, bytes, BS + 4096),
+		FIELD(KVOFF_REGION_BLOCK_ALLOC, kvoff_region_blocks, flags, 1),
+		FIELD(KVOFF_REGION_BLOCK_ALLOC, kvoff_region_blocks, nr, 0),
+		FIELD(KVOFF_REGION_BLOCK_ALLOC, kvoff_region_blocks, nr, KVOFF_BLOCKS_MAX + 1),
+		FIELD(KVOFF_REGION_BLOCK_FREE, kvoff_region_blocks, flags, 1),
+		FIELD(KVOFF_REGION_EVENTFD, kvoff_region_eventfd, flags, 1),
+		FIELD(KVOFF_REGION_EVENTFD, kvoff_region_eventfd, reserved, 1),
 		FIELD(KVOFF_CTL_LEASE, kvoff_ctl_lease, flags, 2),
 		FIELD(KVOFF_CTL_TIER_ADD, kvoff_ctl_tier, flags, 1),
 		FIELD(KVOFF_CTL_TIER_ADD, kvoff_ctl_tier, reserved, 1),
@@ -429,7 +445,7 @@ TEST_F(bad_input, regions)
 	EXPECT_EQ(0, create(rig, BS, KVOFF_REGION_SIZE_MAX, 0, 0, ""));
 	EXPECT_EQ(-EINVAL, create(rig, BS, 4 * BS, 4 * BS + 1, 0, ""));
 	EXPECT_EQ(0, create(rig, BS, 4 * BS, 4 * BS, 0, ""));
-	EXPECT_EQ(-EOPNOTSUPP, create(rig, BS, 4 * BS, 0, KVOFF_REGION_FRAMED, ""));
+	EXPECT_EQ(0, create(rig, BS, 4 * BS, 0, KVOFF_REGION_FRAMED, ""));
 	EXPECT_EQ(0, create(rig, BS, BS, 0, 0, "A-z_0.9"));
 	EXPECT_EQ(0, create(rig, BS, BS, 0, 0, "0123456789012345678901234567890"));
 	EXPECT_EQ(-EINVAL, create(rig, BS, BS, 0, 0, "01234567890123456789012345678901"));

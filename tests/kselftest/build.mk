@@ -3,15 +3,16 @@
 # Suites that run against the module in the emulated machine, with the kernel's own test harness. They are built in
 # the Debian 13 root only, which has the harness and liburing; elsewhere they are skipped.
 kst-harness	:= $(wildcard /usr/include/kselftest/kselftest_harness.h)
-kst-suites	:= name-stays no-torn-bytes write-races refused-moves twins seal named named-storms acquire commit \
-		   gone bad-input bad-mappings sharing bad-tiers tenants batches sampling sysfs tracepoints drain \
-		   movable twin-cost poison named-tool
+kst-suites	:= name-stays no-torn-bytes write-races refused-moves twins seal named named-storms named-tool \
+		   framed framed-moves windows acquire commit gone poison bad-input bad-mappings sharing \
+		   bad-tiers tenants batches sampling sysfs tracepoints drain movable twin-cost
 
 # what only some of them need
 drain-more	:= drains.c
 
 define kst-suite
-kst-$(1)-src	:= tests/kselftest/$(subst -,_,$(1)).c $(addprefix tests/kselftest/,rig.c bytes.c pin.c $($(1)-more))
+kst-$(1)-src	:= tests/kselftest/$(subst -,_,$(1)).c \
+		   $(addprefix tests/kselftest/,rig.c bytes.c pin.c framed_rig.c $($(1)-more))
 kst-$(1)-pkg	:= liburing $(if $(kst-harness),,kselftest)
 endef
 $(foreach s,$(kst-suites),$(eval $(call kst-suite,$(s))))
