@@ -315,9 +315,11 @@ static int kvoff_window_grow(struct kvoff_region *region, struct kvoff_tier *tie
 	}
 	if (mutex_lock_killable(&region->window_mutex))
 		return -EINTR;
-	ret = -ENOMEM;
-	if (bytes > KVOFF_REGION_SIZE_MAX - w->nr * kvoff_region_bs(region))
+	if (bytes > KVOFF_REGION_SIZE_MAX - w->nr * kvoff_region_bs(region)) {
+		kvoff_count(KVOFF_COMMIT_REFUSED, 1);
+		ret = -ENOMEM;
 		goto out;
+	}
 	ret = -EDQUOT;
 	if (!kvoff_tenant_charge(region->tenant, tier->id, bytes, false))
 		goto out;

@@ -447,8 +447,8 @@ struct kvoff_region_units {
  *
  * The frames are the region's from then on, zeroed, and at the same place of the window until the region ends. They are
  * charged as a commit is, and the tier's quota holds for all of them. Moves need a free frame in the window that they
- * go to. A window can be mapped before it has grown, up to KVOFF_REGION_SIZE_MAX bytes of it: a use of what is not there
- * yet gets SIGBUS, a system call EFAULT. To ask, a read-only descriptor will do.
+ * go to. A window can be mapped before it has grown, up to KVOFF_REGION_SIZE_MAX bytes of it: a use of what is not
+ * there yet gets SIGBUS, a system call EFAULT. To ask, a read-only descriptor will do.
  * Errors: EOPNOTSUPP, a mapped region; ENOENT, no such tier; ENOMEM, the tier has not so much; EDQUOT, the tenant's
  * quota, or its quota in this tier; ESHUTDOWN, the tier is being drained.
  */

@@ -8,10 +8,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -134,7 +136,7 @@ TEST_F(windows, quota_and_capacity)
 	EXPECT_EQ(-ENOMEM, window_grow(fd, self->rig.far, 64 * BS, &w));
 	EXPECT_EQ(-ENOMEM, window_grow(fd, self->rig.far, KVOFF_REGION_SIZE_MAX, &w));
 	EXPECT_EQ(-ENOMEM, window_grow(fd, self->rig.far, 0 - (uint64_t)BS, &w));
-	EXPECT_EQ(refused + 2, stat_now("commit_refused"));
+	EXPECT_EQ(refused + 3, stat_now("commit_refused"));
 	EXPECT_EQ(10 * BS, w.bytes);
 	EXPECT_EQ(10 * BS, sysfs_u64("tiers/cxl0/used_bytes"));
 	EXPECT_EQ(10 * BS, sysfs_u64("default/tiers/cxl0/used_bytes"));
@@ -280,6 +282,7 @@ static pid_t client_start(struct rig *rig, struct io_uring *ring, int ready)
 
 	if (pid)
 		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	close(rig->control);
 	if (framed_create(rig, &f, BS, 32, 10, 20) || blocks_alloc(f.r.fd, 0, 24, NULL))
 		_exit(1);
@@ -298,9 +301,10 @@ static pid_t client_start(struct rig *rig, struct io_uring *ring, int ready)
 
 static bool is_ready(int fd)
 {
+	struct pollfd p = { .fd = fd, .events = POLLIN };
 	char c;
 
-	return read(fd, &c, 1) == 1;
+	return poll(&p, 1, PATIENCE_MS) == 1 && read(fd, &c, 1) == 1;
 }
 
 static int reap(pid_t pid)
