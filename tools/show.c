@@ -152,6 +152,13 @@ static void region_json(struct json *j, const struct kvoff_region_info *r, const
 		if (tier_name(t, i))
 			json_u64(j, tier_name(t, i), r->tier_used[i]);
 	json_end(j);
+	if (r->flags & KVOFF_REGION_FRAMED) {
+		json_object(j, "windows");
+		for (i = 0; i < KVOFF_MAX_TIERS; i++)
+			if (tier_name(t, i))
+				json_u64(j, tier_name(t, i), r->window[i]);
+		json_end(j);
+	}
 	json_end(j);
 }
 
