@@ -408,18 +408,28 @@ TEST_F(framed, events_count_moves)
 	close(b);
 }
 
+/* Blocks of a mapped region are sampled again and again meanwhile. */
 TEST_F(framed, sampling_leaves_windows_alone)
 {
-	uint64_t before, end;
+	struct region *mapped = rig_region(&self->rig, variant->bs, 2);
+	uint64_t before, end = now_ms() + PATIENCE_MS, b;
 
+	ASSERT_NE(NULL, mapped);
+	*block_at(mapped, 0) = 1;
 	ASSERT_EQ(0, blocks_alloc(self->fd, 0, 4, NULL));
-	fill_block(&self->f, 0);
-	before = stat_now("samples");
+	for (b = 0; b < 4; b++)
+		fill_block(&self->f, b);
+	before = stat_now("faults");
 	ASSERT_EQ(0, sysfs_write("tuning/sample_interval_ms", "10"));
-	for (end = now_ms() + 300; now_ms() < end; )
+	while (__atomic_load_n(&mapped->state[0].samples, __ATOMIC_RELAXED) < 10 && now_ms() < end)
 		nap();
 	EXPECT_EQ(0, sysfs_write("tuning/sample_interval_ms", "5000"));
-	EXPECT_EQ(before, stat_now("samples"));
+	EXPECT_LE(10, mapped->state[0].samples);
+	for (b = 0; b < 4; b++) {
+		EXPECT_EQ(0, self->f.r.state[b].samples);
+		EXPECT_EQ(0, wrong_in(&self->f, b));
+	}
+	EXPECT_EQ(before, stat_now("faults"));
 }
 
 TEST_HARNESS_MAIN

@@ -222,7 +222,8 @@ TEST_F(windows, nonsense_mappings)
 	ASSERT_EQ(0, framed_create(&self->rig, &f, BS, 16, 4, 4));
 	EXPECT_EQ(-EINVAL, try_map(f.r.fd, BS, PROT_READ, MAP_SHARED, KVOFF_OFF_DATA));
 	EXPECT_EQ(-EINVAL, try_map(f.r.fd, BS, PROT_READ, MAP_PRIVATE, KVOFF_OFF_WINDOW(near)));
-	EXPECT_EQ(-EINVAL, try_map(f.r.fd, BS, PROT_READ | PROT_EXEC, MAP_SHARED, KVOFF_OFF_WINDOW(near)));
+	/* newer kernels refuse it themselves */
+	EXPECT_GT(0, try_map(f.r.fd, BS, PROT_READ | PROT_EXEC, MAP_SHARED, KVOFF_OFF_WINDOW(near)));
 	EXPECT_EQ(-EINVAL, try_map(f.r.fd, BS, PROT_READ, MAP_SHARED, KVOFF_OFF_WINDOW(KVOFF_MAX_TIERS)));
 	EXPECT_EQ(-EINVAL, try_map(f.r.fd, BS, PROT_READ, MAP_SHARED, 1ULL << 60));
 	EXPECT_EQ(-EINVAL, try_map(f.r.fd, 2 * PAGE, PROT_READ, MAP_SHARED,
