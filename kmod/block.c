@@ -137,7 +137,8 @@ static struct folio *kvoff_block_strip(struct kvoff_region *region, struct kvoff
 }
 
 /*
- * kvoff_block_discard - free a block's frame; where it is pinned, unless it is bad, and in framed regions, zero it in place
+ * kvoff_block_discard - free a block's frame; where it is pinned, unless it is bad, and in framed regions, zero it in
+ * place
  *
  * Returns 1 if a frame was freed; -EBUSY if a reference stands in the way, in framed regions only.
  */

@@ -10,6 +10,7 @@
 #include <linux/uaccess.h>
 
 #include "kvoff.h"
+#include "seal.h"
 #include "trace.h"
 
 /*
@@ -49,6 +50,17 @@ static struct folio *kvoff_framed_first(struct kvoff_region *region, u32 *tier)
 	return folio;
 }
 
+static void kvoff_framed_give(struct kvoff_region *region, struct kvoff_block *b, struct folio *folio, u32 tier)
+{
+	b->tier = tier;
+	b->slot = kvoff_window_slot(region, folio);
+	WRITE_ONCE(b->frame, folio);
+	atomic64_inc(&region->tier_used[tier]);
+	spin_lock(&region->account_lock);
+	region->used++;
+	spin_unlock(&region->account_lock);
+}
+
 static int kvoff_framed_alloc(struct kvoff_region *region, u64 block)
 {
 	struct kvoff_chunk *chunk = kvoff_chunk(region, block, true);
@@ -61,7 +73,7 @@ static int kvoff_framed_alloc(struct kvoff_region *region, u64 block)
 		return -ENOMEM;
 	b = kvoff_chunk_block(chunk, block);
 	kvoff_block_lock(b);
-	if (b->frame) {
+	if (b->frame || test_bit(KVOFF_B_POISONED, &b->flags)) {
 		ret = -EEXIST;
 		goto out;
 	}
@@ -70,14 +82,8 @@ static int kvoff_framed_alloc(struct kvoff_region *region, u64 block)
 		ret = -ENOSPC;
 		goto out;
 	}
-	b->tier = tier;
-	b->slot = kvoff_window_slot(region, folio);
 	b->gen++;
-	WRITE_ONCE(b->frame, folio);
-	atomic64_inc(&region->tier_used[tier]);
-	spin_lock(&region->account_lock);
-	region->used++;
-	spin_unlock(&region->account_lock);
+	kvoff_framed_give(region, b, folio, tier);
 	kvoff_region_raise_high(region, block + 1);
 	kvoff_block_publish(chunk, block, 0);
 out:
@@ -118,7 +124,10 @@ static int kvoff_framed_free(struct kvoff_region *region, u64 block)
 		return ret;
 	b = kvoff_chunk_block(chunk, block);
 	kvoff_block_lock_idle(b);
-	if (!b->frame) {
+	if (test_bit(KVOFF_B_POISONED, &b->flags)) {
+		b->gen++;
+		kvoff_block_heal(region, chunk, block);
+	} else if (!b->frame) {
 		ret = -ENODATA;
 	} else if (!kvoff_framed_announce(region, chunk, block)) {
 		kvoff_block_publish(chunk, block, 0);
@@ -139,7 +148,25 @@ void kvoff_framed_teardown(struct kvoff_region *region, struct kvoff_chunk *chun
 	kvoff_block_lock_idle(b);
 	if (b->frame)
 		kvoff_framed_strip(region, chunk, block);
+	else
+		kvoff_block_heal(region, chunk, block);
 	kvoff_block_unlock(b);
+}
+
+/* A poisoned block becomes a block of zeroes, in another frame. Called with the block locked. */
+static int kvoff_framed_heal(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block)
+{
+	struct folio *folio;
+	u32 tier;
+
+	folio = kvoff_framed_first(region, &tier);
+	if (!folio)
+		return -ENOSPC;
+	kvoff_frame_zero(folio);
+	kvoff_block_heal(region, chunk, block);
+	kvoff_framed_give(region, kvoff_chunk_block(chunk, block), folio, tier);
+	kvoff_block_publish(chunk, block, 0);
+	return 0;
 }
 
 /* Zero the block in place. 0, or -EBUSY if a client holds a reference. */
@@ -149,7 +176,9 @@ int kvoff_framed_discard(struct kvoff_region *region, struct kvoff_chunk *chunk,
 	int ret = 0;
 
 	kvoff_block_lock_idle(b);
-	if (b->frame) {
+	if (test_bit(KVOFF_B_POISONED, &b->flags)) {
+		ret = kvoff_framed_heal(region, chunk, block);
+	} else if (b->frame) {
 		if (kvoff_framed_announce(region, chunk, block)) {
 			kvoff_window_twin_drop(region, b);
 			kvoff_seal_break(region, b);
@@ -236,7 +265,7 @@ static int kvoff_framed_flip(struct kvoff_region *region, struct kvoff_chunk *ch
 		goto out;
 	}
 	kvoff_hook(flip);
-	if (copy && folio_mc_copy(*target, b->frame)) {
+	if (copy && kvoff_copy(*target, b->frame)) {
 		ret = -EHWPOISON;
 		goto out;
 	}
@@ -258,7 +287,7 @@ static int kvoff_framed_copy(struct kvoff_chunk *chunk, u64 block, struct folio 
 	kvoff_block_unlock(b);
 
 	/* whoever would take the frame or the seal away waits for KVOFF_B_COPYING */
-	ret = folio_mc_copy(target, b->frame);
+	ret = kvoff_copy(target, b->frame);
 	kvoff_hook(copy);
 
 	kvoff_block_lock(b);
@@ -280,6 +309,110 @@ static void kvoff_framed_leave(struct kvoff_region *region, struct kvoff_block *
 	kvoff_window_twin_drop(region, b);
 	kvoff_window_twin_keep(region, b, tier, folio);
 }
+
+/* ---- memory errors ---- */
+
+/*
+ * A good twin takes the place of the block's bad frame; false if there is none. Called with the block locked. A client that
+ * holds a reference has been reading the bad frame: nothing can be done for it.
+ */
+static bool kvoff_framed_to_twin(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block)
+{
+	struct kvoff_block *b = kvoff_chunk_block(chunk, block);
+	struct folio *twin = kvoff_window_twin_take(region, b), *old;
+	u32 from = b->tier;
+
+	if (!twin)
+		return false;
+	if (kvoff_frame_bad(twin)) {
+		kvoff_window_put(region, b->twin_tier, twin);
+		return false;
+	}
+	old = kvoff_framed_replace(region, b, b->twin_tier, twin);
+	/* before anybody else can have the frame */
+	kvoff_block_publish(chunk, block, 0);
+	kvoff_window_put(region, from, old);
+	kvoff_count(KVOFF_POISON_REPAIRED, 1);
+	return true;
+}
+
+/* The block's bytes are lost. Called with the block locked. */
+static void kvoff_framed_lose(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block)
+{
+	struct kvoff_block *b = kvoff_chunk_block(chunk, block);
+	struct folio *old = b->frame;
+
+	kvoff_window_twin_drop(region, b);
+	atomic64_dec(&region->tier_used[b->tier]);
+	WRITE_ONCE(b->frame, NULL);
+	b->slot = 0;
+	set_bit(KVOFF_B_POISONED, &b->flags);
+	atomic64_inc(&region->poisoned);
+	kvoff_block_publish(chunk, block, 0);
+	kvoff_window_put(region, b->tier, old);
+	kvoff_count(KVOFF_POISON_LOST, 1);
+}
+
+/* Copy the block from its bad frame to another one, in its own window if possible. Called with the block locked. */
+static int kvoff_framed_leave_bad(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block)
+{
+	struct kvoff_block *b = kvoff_chunk_block(chunk, block);
+	struct kvoff_move_desc desc = { .block = block, .to = b->tier };
+	struct folio *folio;
+	u32 from = b->tier, to;
+	int ret;
+
+	if (kvoff_framed_to_twin(region, chunk, block))
+		return 0;
+	folio = kvoff_window_take(region, from, false);
+	if (!folio) {
+		folio = kvoff_framed_first(region, &to);
+		desc.to = to;
+	}
+	if (!folio)
+		return -ENOSPC;
+	ret = kvoff_framed_flip(region, chunk, &desc, &folio, true);
+	kvoff_window_put(region, ret ? desc.to : from, folio);
+	if (!ret)
+		kvoff_count(KVOFF_POISON_COPIED, 1);
+	if (ret != -EHWPOISON)
+		return ret;
+	kvoff_framed_lose(region, chunk, block);
+	return 0;
+}
+
+/**
+ * kvoff_framed_rescue - a frame of a window is bad: save the block that it holds, if it holds one
+ * @region:	framed
+ * @folio:	the frame
+ *
+ * 0 if no block is in it any more, good or lost; otherwise it is to be tried again: -EAGAIN, a client is using the
+ * block, -ENOSPC, no window has a free frame. The next move of the block is another try.
+ */
+int kvoff_framed_rescue(struct kvoff_region *region, struct folio *folio)
+{
+	struct kvoff_chunk *chunk;
+	unsigned long i, k;
+	int ret;
+
+	xa_for_each(&region->chunks, i, chunk) {
+		for (k = 0; k < KVOFF_CHUNK_BLOCKS; k++) {
+			struct kvoff_block *b = &chunk->blocks[k];
+
+			if (READ_ONCE(b->frame) != folio)
+				continue;
+			kvoff_block_lock_idle(b);
+			ret = b->frame == folio ?
+			      kvoff_framed_leave_bad(region, chunk, (u64)i * KVOFF_CHUNK_BLOCKS + k) : -EAGAIN;
+			kvoff_block_unlock(b);
+			return ret;
+		}
+		cond_resched();
+	}
+	return 0;
+}
+
+/* ---- moves again ---- */
 
 /**
  * kvoff_framed_move - move a block to another window
@@ -321,6 +454,8 @@ int kvoff_framed_move(struct kvoff_region *region, struct kvoff_chunk *chunk, co
 	if (!ret && !*copied)
 		kvoff_count(KVOFF_FLIPS, 1);
 	kvoff_framed_leave(region, b, ret ? to : from, folio, !ret || same);
+	if (ret == -EHWPOISON && !kvoff_framed_to_twin(region, chunk, desc->block))
+		kvoff_framed_lose(region, chunk, desc->block);
 	trace_kvoff_move_end(region->id, desc->block, from, to, desc->reason, ret);
 	return ret;
 }

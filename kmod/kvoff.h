@@ -365,7 +365,7 @@ struct kvoff_block {
 #define KVOFF_B_COPYING	2	/* a mover reads the frame; changed under the block lock, waited for by wait_on_bit() */
 #define KVOFF_B_SAMPLED	3	/* unmapped by the sampler, nobody came back yet; atomic */
 #define KVOFF_B_SEALED	4	/* the bytes do not change; under the block lock */
-#define KVOFF_B_POISONED	5	/* lost to a memory error: no frame, but in use until it is discarded; under the block lock */
+#define KVOFF_B_POISONED	5	/* lost to a memory error: no frame, but in use until discarded; under the block lock */
 
 /**
  * struct kvoff_chunk - block records of KVOFF_CHUNK_BLOCKS neighbours
@@ -516,8 +516,10 @@ void kvoff_twin_evict(struct kvoff_pool *pool, struct folio *folio);
  * @free:	frames without a block
  * @twins:	frames without a block that hold the true copy of a sealed one, oldest first: the last to be taken.
  *		The way back to the block is folio->private
+ * @bad:	frames with a memory error, for no block any more
  * @nr_free:	length of @free
  * @nr_twins:	length of @twins
+ * @nr_bad:	length of @bad
  */
 struct kvoff_window {
 	spinlock_t lock;
@@ -525,8 +527,10 @@ struct kvoff_window {
 	u64 nr;
 	struct list_head free;
 	struct list_head twins;
+	struct list_head bad;
 	u64 nr_free;
 	u64 nr_twins;
+	u64 nr_bad;
 };
 
 int kvoff_windows_create(struct kvoff_region *region);
@@ -553,6 +557,7 @@ int kvoff_framed_move(struct kvoff_region *region, struct kvoff_chunk *chunk, co
 		      bool *copied);
 int kvoff_framed_discard(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block);
 void kvoff_framed_teardown(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block);
+int kvoff_framed_rescue(struct kvoff_region *region, struct folio *folio);
 long kvoff_call_block_alloc(struct file *file, void *p);
 long kvoff_call_block_free(struct file *file, void *p);
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Blocks whose frame is bad. A block whose twin is good is repaired by a flip. Another one is copied away, by a copy that
- * survives a machine check. Where that fails, the block is poisoned: it has no frame any more, loads get SIGBUS,
- * and so it stays until somebody discards it. The bad frame goes to quarantine, when the last pin is gone.
+ * Blocks whose frame is bad; those of framed regions are framed.c's. A block whose twin is good is repaired by a flip.
+ * Another one is copied away, by a copy that survives a machine check. Where that fails, the block is poisoned: it has
+ * no frame any more, loads get SIGBUS, and so it stays until somebody discards it. The bad frame goes to quarantine, when
+ * the last pin is gone.
  *
  * A block that something has pinned for writing cannot be copied away. It is left as it is, unmapped: the next fault on
  * it tries again, as does its next move.
@@ -12,6 +13,7 @@
 #include <linux/sched/signal.h>
 
 #include "kvoff.h"
+#include "seal.h"
 
 /* How often, and at what distance, something that holds a bad frame for a moment is waited for. */
 #define KVOFF_POISON_TRIES	50
@@ -49,8 +51,8 @@ int kvoff_copy(struct folio *to, struct folio *from)
 }
 
 /*
- * The block's frame is gone from it: count it out of its tier. The frame is unmapped and its lock is held. A fault that has
- * a reference still finds out by the mapping.
+ * The block's frame is gone from it: count it out of its tier. The frame is unmapped and its lock is held. A fault that
+ * has a reference still finds out by the mapping.
  */
 static void kvoff_poison_leave(struct kvoff_region *region, struct kvoff_block *b)
 {
@@ -250,6 +252,11 @@ static int kvoff_poison_find(struct folio *folio)
 	region = kvoff_region_of(mapping);
 	if (!region)
 		return ret;
+	if (region->windows) {
+		ret = kvoff_framed_rescue(region, folio);
+		kvoff_region_put(region);
+		return ret;
+	}
 	/* all this may change until the block is locked */
 	block = READ_ONCE(folio->index) >> kvoff_order_of(region->index);
 	chunk = block < region->nr_blocks ? kvoff_chunk(region, block, false) : NULL;

@@ -178,8 +178,8 @@ static unsigned long kvoff_pool_free(const struct kvoff_pool *pool)
 }
 
 /*
- * A good one: a zeroed frame, one with somebody's old bytes, or a twin: in this order, or, for a copy's target, zeroed ones
- * last.
+ * A good one: a zeroed frame, one with somebody's old bytes, or a twin: in this order, or, for a copy's target, zeroed
+ * ones last.
  */
 static struct folio *kvoff_pool_pick(struct kvoff_pool *pool, bool want_clean, bool *zeroed)
 {

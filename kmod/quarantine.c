@@ -4,9 +4,9 @@
  *
  * The page flag PG_hwpoison says that a page is bad, whoever found out: memory_failure() sets it on the page alone and
  * leaves our frames to us, as it does with all memory of drivers; kvoff_frame_condemn() and a copy that fails set it
- * too. (The count of such pages in /proc/meminfo is not open to modules.) A frame with such a page is bad as a whole. Every
- * way into a free list and out of it leads through kvoff_quarantine(), so that a bad frame is not used again whenever
- * its error was found. It stays on the pool's list of poisoned frames until the tier ends, and then nowhere: an
+ * too. (The count of such pages in /proc/meminfo is not open to modules.) A frame with such a page is bad as a whole.
+ * Every way into a free list and out of it leads through kvoff_quarantine(), so that a bad frame is not used again
+ * whenever its error was found. It stays on the pool's list of poisoned frames until the tier ends, and then nowhere: an
  * allocator that got it back would hand its pages out.
  */
 #include <linux/mmzone.h>
@@ -187,7 +187,10 @@ unsigned long kvoff_frame_condemn(unsigned long pfn, unsigned long first, unsign
 	end = pfn + folio_nr_pages(folio);
 	for (first = max(pfn, first); first <= last && first < end; first++)
 		kvoff_page_mark(pfn_to_page(first));
-	if (!folio->private) {
+	if (folio->mapping) {
+		/* a region's: what lists there are is its business */
+		*out = true;
+	} else if (!folio->private) {
 		listed = !list_empty(&folio->lru);
 		*out = !listed;
 	} else if (folio->private != pool) {

@@ -84,7 +84,8 @@ void kvoff_twin_keep(struct kvoff_block *b, struct folio *folio, unsigned int in
  * @b:		the block, locked
  * @index:	block size index
  *
- * NULL if it has none, or had to give way, or its tier is being removed, or drained and full. The frame counts as used from here on.
+ * NULL if it has none, or had to give way, or its tier is being removed, or drained and full. The frame counts as used
+ * from here on.
  */
 struct folio *kvoff_twin_take(struct kvoff_block *b, unsigned int index)
 {

@@ -47,6 +47,7 @@ int kvoff_windows_create(struct kvoff_region *region)
 		xa_init_flags(&w->frames, XA_FLAGS_ACCOUNT);
 		INIT_LIST_HEAD(&w->free);
 		INIT_LIST_HEAD(&w->twins);
+		INIT_LIST_HEAD(&w->bad);
 	}
 	return 0;
 }
@@ -61,7 +62,7 @@ void kvoff_windows_give_back(struct kvoff_region *region)
 		struct folio *folio;
 		unsigned long slot;
 
-		WARN_ON_ONCE(w->nr_free != w->nr);
+		WARN_ON_ONCE(w->nr_free + w->nr_bad != w->nr);
 		xa_for_each(&w->frames, slot, folio) {
 			list_del_init(&folio->lru);
 			kvoff_frame_put(folio, region->index, tier);
@@ -70,6 +71,7 @@ void kvoff_windows_give_back(struct kvoff_region *region)
 		kvoff_tenant_uncharge(region->tenant, tier, w->nr * kvoff_region_bs(region));
 		xa_destroy(&w->frames);
 		w->nr_free = 0;
+		w->nr_bad = 0;
 		WRITE_ONCE(w->nr, 0);
 	}
 }
@@ -103,11 +105,17 @@ static void kvoff_window_twin_unlink(struct kvoff_window *w, struct folio *folio
 	w->nr_twins--;
 }
 
+/* A frame with a memory error stays in its place, as whoever registered it has it still, but no block gets it. */
 static void kvoff_window_add(struct kvoff_window *w, struct folio *folio)
 {
 	lockdep_assert_held(&w->lock);
-	list_add(&folio->lru, &w->free);
-	w->nr_free++;
+	if (unlikely(kvoff_frame_bad(folio))) {
+		list_add(&folio->lru, &w->bad);
+		w->nr_bad++;
+	} else {
+		list_add(&folio->lru, &w->free);
+		w->nr_free++;
+	}
 }
 
 /**
@@ -127,18 +135,22 @@ struct folio *kvoff_window_take(struct kvoff_region *region, u32 tier, bool leav
 	if (leave_reserve)
 		leave = max(1ULL, div_u64(kvoff_window_nr(region, tier) * READ_ONCE(kvoff_reserve_percent), 100));
 	spin_lock(&w->lock);
-	if (w->nr_free + w->nr_twins <= leave)
-		goto out;
-	folio = list_first_entry_or_null(&w->free, struct folio, lru);
-	if (folio) {
-		list_del_init(&folio->lru);
-		w->nr_free--;
-	} else {
-		folio = list_first_entry(&w->twins, struct folio, lru);
-		kvoff_window_twin_unlink(w, folio);
-		kvoff_count(KVOFF_TWINS_ROOM, 1);
+	while (w->nr_free + w->nr_twins > leave) {
+		folio = list_first_entry_or_null(&w->free, struct folio, lru);
+		if (folio) {
+			list_del_init(&folio->lru);
+			w->nr_free--;
+		} else {
+			folio = list_first_entry(&w->twins, struct folio, lru);
+			kvoff_window_twin_unlink(w, folio);
+			kvoff_count(KVOFF_TWINS_ROOM, 1);
+		}
+		if (likely(!kvoff_frame_bad(folio)))
+			break;
+		/* its error was found while it held no block */
+		kvoff_window_add(w, folio);
+		folio = NULL;
 	}
-out:
 	spin_unlock(&w->lock);
 	return folio;
 }
@@ -389,6 +401,8 @@ static vm_fault_t kvoff_window_fault(struct vm_fault *vmf)
 		return VM_FAULT_SIGBUS;
 	kvoff_count(KVOFF_FAULTS, 1);
 	folio = xa_load(&region->windows[tier].frames, slot);
+	if (unlikely(PageHWPoison(folio_page(folio, page & ((1UL << order) - 1)))))
+		return VM_FAULT_HWPOISON;
 	folio_get(folio);
 	folio_lock(folio);
 	vmf->page = folio_page(folio, page & ((1UL << order) - 1));
