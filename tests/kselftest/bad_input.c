@@ -71,6 +71,7 @@ struct sample {
 	int want;
 	union {
 		struct kvoff_region_create create;
+		struct kvoff_region_open open;
 		struct kvoff_region_attach attach;
 		struct kvoff_region_info info;
 		struct kvoff_region_commit commit;
@@ -87,6 +88,7 @@ struct sample {
 		struct kvoff_ctl_link link;
 		struct kvoff_ctl_regions regions;
 		struct kvoff_ctl_region_view view;
+		struct kvoff_ctl_region_remove remove;
 		struct kvoff_ctl_move move;
 		struct kvoff_ctl_tenant tenant;
 		uint8_t bytes[8192];
@@ -116,6 +118,7 @@ static unsigned int samples(FIXTURE_DATA(bad_input) *self, struct sample *s)
 		n++;									\
 	} while (0)
 	SAMPLE(KVOFF_REGION_CREATE, TENANT, kvoff_region_create, create, MAKES_FD, .block_size = BS, .length = BS);
+	SAMPLE(KVOFF_REGION_OPEN, TENANT, kvoff_region_open, open, -ENOENT, .name = "none", .uid = KVOFF_UID_SELF);
 	SAMPLE(KVOFF_REGION_ATTACH, REGION, kvoff_region_attach, attach, MAKES_FD, .fd_flags = O_RDWR);
 	SAMPLE(KVOFF_REGION_INFO, REGION, kvoff_region_info, info, 0);
 	SAMPLE(KVOFF_REGION_INFO, VIEW, kvoff_region_info, info, 0);
@@ -137,6 +140,7 @@ static unsigned int samples(FIXTURE_DATA(bad_input) *self, struct sample *s)
 	SAMPLE(KVOFF_CTL_LINK_SET, CONTROL, kvoff_ctl_link, link, -ENOENT, .from = 0, .to = 15);
 	SAMPLE(KVOFF_CTL_REGIONS, CONTROL, kvoff_ctl_regions, regions, 0, .nr = 4, .ids = (uintptr_t)self->ids);
 	SAMPLE(KVOFF_CTL_REGION_VIEW, CONTROL, kvoff_ctl_region_view, view, -ENOENT, .id = UINT32_MAX);
+	SAMPLE(KVOFF_CTL_REGION_REMOVE, CONTROL, kvoff_ctl_region_remove, remove, -ENOENT, .id = UINT32_MAX);
 	SAMPLE(KVOFF_CTL_MOVE, CONTROL, kvoff_ctl_move, move, 0, .nr = 1, .descs = (uintptr_t)&self->desc,
 	       .results = (uintptr_t)&self->result);
 	SAMPLE(KVOFF_CTL_TENANT_ADD, CONTROL, kvoff_ctl_tenant, tenant, -EEXIST, .name = "default");
@@ -239,7 +243,7 @@ static void try_addresses(struct __test_metadata *_metadata, FIXTURE_DATA(bad_in
 	mprotect(p, PAGE, PROT_READ);
 	ret = try_at(self, s, p);
 	/* a call that makes a descriptor looks first */
-	EXPECT_EQ(s->want < 0 && s->cmd != KVOFF_CTL_REGION_VIEW ? s->want : -EFAULT, ret) TH_LOG("%s", s->name);
+	EXPECT_EQ(s->want < 0 && s->cmd != KVOFF_CTL_REGION_VIEW && s->cmd != KVOFF_REGION_OPEN ? s->want : -EFAULT, ret) TH_LOG("%s", s->name);
 	EXPECT_EQ(0, region_info(self->r->fd, &after));
 	EXPECT_EQ(before.nr_attached, after.nr_attached) TH_LOG("%s", s->name);
 	munmap(p, PAGE);
@@ -321,6 +325,10 @@ TEST_F(bad_input, reserved_and_flags)
 		FIELD(KVOFF_REGION_CREATE, kvoff_region_create, flags, 0x80000000U),
 		FIELD(KVOFF_REGION_CREATE, kvoff_region_create, fd_flags, O_NONBLOCK),
 		FIELD(KVOFF_REGION_CREATE, kvoff_region_create, reserved, 1),
+		FIELD(KVOFF_REGION_OPEN, kvoff_region_open, flags, 1),
+		FIELD(KVOFF_REGION_OPEN, kvoff_region_open, fd_flags, O_WRONLY),
+		FIELD(KVOFF_REGION_OPEN, kvoff_region_open, fd_flags, O_RDWR | O_NONBLOCK),
+		FIELD(KVOFF_REGION_OPEN, kvoff_region_open, reserved, 1),
 		FIELD(KVOFF_REGION_ATTACH, kvoff_region_attach, flags, 1),
 		FIELD(KVOFF_REGION_ATTACH, kvoff_region_attach, fd_flags, O_WRONLY),
 		FIELD(KVOFF_REGION_ATTACH, kvoff_region_attach, fd_flags, O_ACCMODE),
@@ -351,6 +359,7 @@ TEST_F(bad_input, reserved_and_flags)
 		FIELD(KVOFF_REGION_BLOCK_FREE, kvoff_region_blocks, flags, 1),
 		FIELD(KVOFF_REGION_EVENTFD, kvoff_region_eventfd, flags, 1),
 		FIELD(KVOFF_REGION_EVENTFD, kvoff_region_eventfd, reserved, 1),
+		FIELD(KVOFF_CTL_REGION_REMOVE, kvoff_ctl_region_remove, flags, 1),
 		FIELD(KVOFF_CTL_LEASE, kvoff_ctl_lease, flags, 2),
 		FIELD(KVOFF_CTL_TIER_ADD, kvoff_ctl_tier, flags, 1),
 		FIELD(KVOFF_CTL_TIER_ADD, kvoff_ctl_tier, reserved, 1),
