@@ -142,6 +142,10 @@ static void test_refusals(void)
 	heat[1].refused = 0;
 	act_learn(&heat[1], ACT_NO_FRAME, 1, false, now);
 	check(!heat[1].refused, "a full tier is not the block's fault");
+	r.error = -ESHUTDOWN;
+	check(act_result_of(&r) == ACT_DRAINING, "a tier that is being drained is a refusal of its own");
+	act_learn(&heat[1], ACT_DRAINING, 1, false, now);
+	check(!heat[1].refused, "and not the block's fault either");
 	r.error = -EDQUOT;
 	check(act_result_of(&r) == ACT_OVER_QUOTA, "a tenant's quota is a refusal of its own");
 	act_learn(&heat[1], ACT_OVER_QUOTA, 0, true, now);
