@@ -98,6 +98,10 @@ static void look_at_tier(struct doctor *d, const struct tier *t)
 			   t->name, t->node, size_format(t->filled).s, size_format(t->capacity).s,
 			   size_format(m.free).s),
 		     "kvoffctl tier set %s --capacity %s", t->name, size_exact(t->filled >> 21 << 21).s);
+	else if (!strcmp(t->state, "draining") || !strcmp(t->state, "drained"))
+		mend(found(d, "tier-draining", SEVERITY_NOTE, "tier %s is being drained (%s in use): no block goes there",
+			   t->name, size_format(t->used + t->orphan).s),
+		     "kvoffctl tier undrain %s", t->name);
 	if (!t->capacity)
 		mend(found(d, "tier-empty", SEVERITY_WARNING, "tier %s has no capacity", t->name),
 		     "kvoffctl tier set %s --capacity SIZE", t->name);

@@ -17,8 +17,9 @@
 /* Between rounds that moved nothing. */
 #define PAUSE_FIRST_US	20000
 #define PAUSE_MAX_US	1000000
-/* A batch of rounds without progress says why it takes so long. */
-#define LINE_SECONDS	1.0
+/* How often progress is shown: in a line that changes, in a line of its own. */
+#define TERMINAL_SECONDS	0.1
+#define LINE_SECONDS		1.0
 
 static volatile bool interrupted;
 
@@ -112,26 +113,29 @@ int drain_stop(int control, const char *name)
 
 /**
  * struct progress - the line that tells how far it is
+ * @drain:	what it tells of
  * @out:	where
  * @terminal:	one line that changes
  * @last:	when it was written
  * @length:	of what stands in the line
  */
 struct progress {
+	struct drain *drain;
 	FILE *out;
 	bool terminal;
 	double last;
 	int length;
 };
 
-static void show(struct progress *p, const struct drain *d, bool last)
+static void show(struct progress *p, bool last)
 {
+	const struct drain *d = p->drain;
 	uint64_t held = 0, room = 0;
 	char text[256];
 	unsigned int i;
 	int n;
 
-	if (!last && p->last && now() - p->last < (p->terminal ? 0.1 : LINE_SECONDS))
+	if (!last && p->last && now() - p->last < (p->terminal ? TERMINAL_SECONDS : LINE_SECONDS))
 		return;
 	p->last = now();
 	for (i = 0; i < d->evict.nr; i++) {
@@ -173,16 +177,28 @@ static bool look(struct drain *d, struct tiers *tiers)
 	return true;
 }
 
+/* In the middle of a round. */
+static void tell(void *arg)
+{
+	struct progress *p = arg;
+	struct tiers tiers;
+
+	if (now() - p->last >= (p->terminal ? TERMINAL_SECONDS : LINE_SECONDS) && look(p->drain, &tiers))
+		show(p, false);
+}
+
 bool drain_run(struct drain *d)
 {
 	struct sigaction action = { .sa_handler = on_signal }, old_int, old_term;
-	struct progress p = { .out = d->quiet ? stderr : stdout };
+	struct progress p = { .drain = d, .out = d->quiet ? stderr : stdout };
 	useconds_t pause = PAUSE_FIRST_US;
 	double began = now();
 	bool done = false;
 	struct tiers tiers;
 
 	p.terminal = isatty(fileno(p.out));
+	d->evict.tell = tell;
+	d->evict.arg = &p;
 	interrupted = false;
 	sigaction(SIGINT, &action, &old_int);
 	sigaction(SIGTERM, &action, &old_term);
@@ -191,7 +207,7 @@ bool drain_run(struct drain *d)
 
 		d->ended = !look(d, &tiers);
 		done = !d->ended && d->used + d->orphan <= d->keep;
-		show(&p, d, false);
+		show(&p, false);
 		if (done || d->ended || interrupted || (d->timeout && now() - began >= d->timeout))
 			break;
 		moved = evict_round(&d->evict, &tiers, d->used + d->orphan - d->keep);
@@ -204,7 +220,7 @@ bool drain_run(struct drain *d)
 		usleep(pause);
 		pause = pause * 2 < PAUSE_MAX_US ? pause * 2 : PAUSE_MAX_US;
 	}
-	show(&p, d, true);
+	show(&p, true);
 	d->interrupted = interrupted;
 	d->seconds = now() - began;
 	sigaction(SIGINT, &old_int, NULL);

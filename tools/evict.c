@@ -14,7 +14,7 @@
 #include "tools/evict.h"
 
 /* A batch is so many bytes at the most: a signal ends it after a block, but progress is shown between batches. */
-#define BATCH_BYTES	(64ull << 20)
+#define BATCH_BYTES	(8ull << 20)
 /* A pool that had no frame grows when it can: so many tries before blocks go to a tier further away. */
 #define FULL_TRIES	4
 /* Writes have come in between so often: the next copy is made with the block stopped. */
@@ -135,6 +135,7 @@ static int send_batch(struct walk *w, unsigned int to)
 		arg.results = (uintptr_t)w->results;
 		if (!ioctl(w->e->control, KVOFF_CTL_MOVE, &arg)) {
 			sort_out(w, to);
+			w->e->tell(w->e->arg);
 			return 0;
 		}
 		if (errno != EPERM)

@@ -51,6 +51,8 @@ struct evict_region {
  * @moved_bytes: and their bytes
  * @full:	how often in a row a tier had no frame of this size
  * @stop:	set by a signal: come back soon
+ * @tell:	called after each batch, with @arg
+ * @arg:	the caller's
  */
 struct evict {
 	int control;
@@ -61,11 +63,13 @@ struct evict {
 	uint64_t moved_bytes;
 	uint8_t full[KVOFF_MAX_TIERS][KVOFF_NR_BLOCK_SIZES];
 	const volatile bool *stop;
+	void (*tell)(void *arg);
+	void *arg;
 };
 
 /**
  * evict_round - try once to move up to @bytes out of the tier
- * @e:		begin with { .control, .from, .stop }
+ * @e:		begin with { .control, .from, .stop, .tell, .arg }
  * @tiers:	as they are now
  * @bytes:	so many at the most, and a block more
  *

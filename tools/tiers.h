@@ -24,7 +24,7 @@
  * @orphan:		bytes still pinned by something after their block went
  * @latency_ns:		0 if unknown
  * @bandwidth_mbps:	10^6 bytes a second, 0 if unknown
- * @state:		filling, ready or short
+ * @state:		filling, ready, short, draining or drained
  */
 struct tier {
 	char name[KVOFF_NAME_LEN];

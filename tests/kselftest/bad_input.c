@@ -84,6 +84,7 @@ struct sample {
 		struct kvoff_region_eventfd event;
 		struct kvoff_ctl_lease lease;
 		struct kvoff_ctl_tier tier;
+		struct kvoff_ctl_tier_drain drain;
 		struct kvoff_ctl_pool pool;
 		struct kvoff_ctl_link link;
 		struct kvoff_ctl_regions regions;
@@ -136,6 +137,7 @@ static unsigned int samples(FIXTURE_DATA(bad_input) *self, struct sample *s)
 	SAMPLE(KVOFF_CTL_TIER_ADD, CONTROL, kvoff_ctl_tier, tier, -EEXIST, .name = "dram", .capacity = 2 * MIB);
 	SAMPLE(KVOFF_CTL_TIER_SET, CONTROL, kvoff_ctl_tier, tier, -ENOENT, .name = "none", .flags = KVOFF_TIER_RANK);
 	SAMPLE(KVOFF_CTL_TIER_REMOVE, CONTROL, kvoff_ctl_tier, tier, -ENOENT, .name = "none");
+	SAMPLE(KVOFF_CTL_TIER_DRAIN, CONTROL, kvoff_ctl_tier_drain, drain, -ENOENT, .name = "none");
 	SAMPLE(KVOFF_CTL_POOL_SET, CONTROL, kvoff_ctl_pool, pool, -ENOENT, .tier = "none", .block_size = BS);
 	SAMPLE(KVOFF_CTL_LINK_SET, CONTROL, kvoff_ctl_link, link, -ENOENT, .from = 0, .to = 15);
 	SAMPLE(KVOFF_CTL_REGIONS, CONTROL, kvoff_ctl_regions, regions, 0, .nr = 4, .ids = (uintptr_t)self->ids);
@@ -370,6 +372,7 @@ TEST_F(bad_input, reserved_and_flags)
 		FIELD(KVOFF_CTL_TIER_SET, kvoff_ctl_tier, reserved, 1),
 		FIELD(KVOFF_CTL_TIER_REMOVE, kvoff_ctl_tier, flags, 1),
 		FIELD(KVOFF_CTL_TIER_REMOVE, kvoff_ctl_tier, reserved, 1),
+		FIELD(KVOFF_CTL_TIER_DRAIN, kvoff_ctl_tier_drain, flags, 2),
 		FIELD(KVOFF_CTL_POOL_SET, kvoff_ctl_pool, flags, 2),
 		FIELD(KVOFF_CTL_POOL_SET, kvoff_ctl_pool, reserved, 1),
 		FIELD(KVOFF_CTL_POOL_SET, kvoff_ctl_pool, block_size, 0),

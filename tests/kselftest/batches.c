@@ -402,6 +402,7 @@ TEST_F_TIMEOUT(batches, budget, 90)
 TEST_F(batches, refused_commands)
 {
 	struct kvoff_ctl_move arg = command(self->descs, self->results, 1);
+	struct kvoff_ctl_tier_drain drain = { .size = sizeof(drain), .name = "dram" };
 	struct io_uring_sqe *sqe;
 	int other;
 
@@ -440,7 +441,17 @@ TEST_F(batches, refused_commands)
 	ASSERT_LE(0, other);
 	submit(&self->ring, other, &arg, KVOFF_CTL_MOVE, 1);
 	EXPECT_EQ(-EPERM, complete(&self->ring, NULL, PATIENCE_MS));
+	/* which may move blocks out of a tier that is being drained */
+	EXPECT_EQ(0, ioctl(other, KVOFF_CTL_TIER_DRAIN, &drain));
+	submit(&self->ring, other, &arg, KVOFF_CTL_MOVE, 1);
+	EXPECT_EQ(1, complete(&self->ring, NULL, PATIENCE_MS));
+	EXPECT_EQ(self->rig.far, tier_of(self->r, 0));
+	submit(&self->ring, other, &arg, KVOFF_CTL_MOVE, 1);
+	EXPECT_EQ(-EPERM, complete(&self->ring, NULL, PATIENCE_MS));
+	drain.flags = KVOFF_DRAIN_STOP;
+	EXPECT_EQ(0, ioctl(other, KVOFF_CTL_TIER_DRAIN, &drain));
 	close(other);
+	EXPECT_EQ(0, move_one(&self->rig, self->r, 0, self->rig.near, 0));
 	/* and a region's, which takes no commands */
 	submit(&self->ring, self->r->fd, &arg, KVOFF_CTL_MOVE, 1);
 	EXPECT_EQ(-EOPNOTSUPP, complete(&self->ring, NULL, PATIENCE_MS));
