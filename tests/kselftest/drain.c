@@ -391,4 +391,36 @@ TEST_F(drain, a_capacity_below_use)
 	EXPECT_EQ(0, wrong_bytes(r, 23));
 }
 
+/* What blocks of one size leave idle those of another size get, while others are read, written and moved. */
+TEST_F(drain, sizes_take_turns_under_load)
+{
+	static const uint32_t sizes[] = { 64 * KIB, 2 * MIB, 256 * KIB };
+	struct region *r = filled(&self->rig, BS, NR, 25);
+	uint64_t converted = stat_now("converted_bytes");
+	struct churn churn;
+	struct user user;
+	int i;
+
+	ASSERT_NE(NULL, r);
+	ASSERT_EQ(0, user_start(&user, r, 25));
+	ASSERT_EQ(0, churn_start(&churn, &self->rig, r));
+	for (i = 0; i < 9; i++) {
+		uint32_t bs = sizes[i % 3];
+		struct region big;
+
+		ASSERT_EQ(0, region_create(&self->rig, &big, bs, 32 * MIB / bs));
+		/* more than half of all there is: not without what the size before had */
+		EXPECT_EQ(0, region_commit(&big, 32 * MIB, NULL)) TH_LOG("round %d", i);
+		EXPECT_EQ(0, touch_all(&big, big.nr));
+		region_close(&big);
+		EXPECT_GE(32 * MIB, pool_bytes("dram"));
+		EXPECT_GE(32 * MIB, pool_bytes("cxl0"));
+	}
+	EXPECT_EQ(0, churn_stop(&churn));
+	EXPECT_EQ(0, user_stop(&user));
+	EXPECT_LT(converted, stat_now("converted_bytes"));
+	EXPECT_EQ(0, stat_now("commit_broken"));
+	EXPECT_EQ(0, wrong_bytes(r, 25));
+}
+
 TEST_HARNESS_MAIN
