@@ -77,6 +77,8 @@ struct conf {
 	uint64_t interval_ms;
 	uint64_t cpu_percent;
 	bool io_uring;
+	bool memory_errors;
+	uint64_t poison_scan_s;
 	uint64_t log_level;
 	char status_file[CONF_PATH_LEN];
 	/* [policy] */

@@ -44,6 +44,8 @@ static const struct key keys[] = {
 	{ CONF_DAEMON, "interval_ms", KEY_UINT, CONF(interval_ms), 10, 60000, NULL, "100" },
 	{ CONF_DAEMON, "cpu_percent", KEY_UINT, CONF(cpu_percent), 1, 100, NULL, "10" },
 	{ CONF_DAEMON, "io_uring", KEY_BOOL, CONF(io_uring), 0, 0, NULL, "yes" },
+	{ CONF_DAEMON, "memory_errors", KEY_BOOL, CONF(memory_errors), 0, 0, NULL, "yes" },
+	{ CONF_DAEMON, "poison_scan_s", KEY_UINT, CONF(poison_scan_s), 0, 604800, NULL, "3600" },
 	{ CONF_DAEMON, "log_level", KEY_CHOICE, CONF(log_level), 0, 0, "error, warn, info, debug", "info" },
 	{ CONF_DAEMON, "status_file", KEY_PATH, CONF(status_file), 0, 0, NULL, "/run/kvoff/kvoffd.json" },
 	{ CONF_POLICY, "name", KEY_CHOICE, CONF(policy), 0, 0, "heat, lru, static", "heat" },

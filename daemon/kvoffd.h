@@ -10,6 +10,7 @@
 #include "decide.h"
 #include "loop.h"
 #include "node.h"
+#include "poison.h"
 #include "region.h"
 #include "tier.h"
 
@@ -25,6 +26,7 @@
  * @regions:	the kernel's regions
  * @act:	moves under way
  * @loop:	what is waited for
+ * @poison:	who listens for memory errors
  * @control:	/dev/kvoff/control, with the lease
  * @signals:	signalfd
  * @timer:	timerfd: the next tick
@@ -53,6 +55,7 @@ struct kvoffd {
 	struct regions regions;
 	struct act act;
 	struct loop *loop;
+	struct poison poison;
 	int control;
 	int signals;
 	int timer;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Waiting for whatever comes next: one io_uring for signals, the timer, the control device and moves; where there is no
- * io_uring, poll() for the first three.
+ * Waiting for whatever comes next: one io_uring for signals, the timer, the control device, memory errors and moves; where
+ * there is no io_uring, poll() for all but the last.
  */
 #ifndef KVOFFD_LOOP_H
 #define KVOFFD_LOOP_H
@@ -14,7 +14,7 @@
 struct loop;
 
 /* What to wait for. */
-enum loop_source { LOOP_SIGNAL, LOOP_TIMER, LOOP_CONTROL, LOOP_NR_SOURCES };
+enum loop_source { LOOP_SIGNAL, LOOP_TIMER, LOOP_CONTROL, LOOP_POISON, LOOP_NR_SOURCES };
 
 /**
  * struct loop_events - what came

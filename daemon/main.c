@@ -145,6 +145,9 @@ static void reload(struct kvoffd *d)
 		log_error("configuration not changed: out of memory", NULL);
 		goto out;
 	}
+	if (old.memory_errors != d->conf.memory_errors)
+		log_warn("memory_errors takes effect with the next start", "memory_errors=%s",
+			 d->conf.memory_errors ? "yes" : "no");
 	if (old.io_uring != d->conf.io_uring)
 		log_warn("io_uring takes effect with the next start", "io_uring=%s", d->conf.io_uring ? "yes" : "no");
 	if (strcmp(old.status_file, d->conf.status_file))
@@ -194,6 +197,8 @@ static int turn(struct kvoffd *d, int timeout_ms)
 		act_done(&d->act, &d->regions, events.done[i].batch, events.done[i].res, heat_now(), rank);
 	if (events.ready[LOOP_SIGNAL])
 		take_signals(d);
+	if (events.ready[LOOP_POISON])
+		poison_take(&d->poison);
 	if (events.ready[LOOP_CONTROL]) {
 		/* stays ready until the regions are listed, which is the next tick's first work */
 		d->sync = true;
@@ -209,6 +214,19 @@ static int turn(struct kvoffd *d, int timeout_ms)
 	return 0;
 }
 
+/* Ask the devices from time to time: not all say by themselves that they have found something. */
+static void look_for_poison(struct kvoffd *d)
+{
+	struct poison *p = &d->poison;
+	uint64_t now = clock_ms();
+
+	if (d->conf.poison_scan_s && (!p->scanned || now - p->scanned >= d->conf.poison_scan_s * 1000)) {
+		p->scanned = now;
+		poison_scan(p);
+	}
+	poison_take(p);
+}
+
 static int run(struct kvoffd *d)
 {
 	bool watchdog = getenv("WATCHDOG_USEC");
@@ -222,6 +240,7 @@ static int run(struct kvoffd *d)
 		err = turn(d, d->act.nr_order || since >= REPORT_MS ? 0 : (int)(REPORT_MS - since));
 		if (clock_ms() - d->reported >= REPORT_MS) {
 			d->reported = clock_ms();
+			look_for_poison(d);
 			report_write(d);
 			if (watchdog)
 				notify("WATCHDOG=1");
@@ -254,7 +273,7 @@ static int serve(struct kvoffd *d)
 	clock_gettime(CLOCK_REALTIME, &ts);
 	d->started = ts.tv_sec;
 	d->sync = true;
-	d->control = d->signals = d->timer = -1;
+	d->control = d->signals = d->timer = d->poison.pipe = -1;
 	log_set_level((enum log_level)d->conf.log_level);
 	raise_file_limit();
 	d->signals = open_signals();
@@ -273,6 +292,9 @@ static int serve(struct kvoffd *d)
 	fds[LOOP_SIGNAL] = d->signals;
 	fds[LOOP_TIMER] = d->timer;
 	fds[LOOP_CONTROL] = d->control;
+	if (d->conf.memory_errors)
+		poison_open(&d->poison, d->control);
+	fds[LOOP_POISON] = d->poison.pipe;
 	d->loop = loop_new(fds, d->conf.io_uring);
 	if (!d->loop)
 		goto out;
@@ -294,6 +316,7 @@ static int serve(struct kvoffd *d)
 		 (unsigned long long)d->act.counters.demoted);
 out:
 	loop_free(d->loop);
+	poison_close(&d->poison);
 	regions_drop(&d->regions);
 	decide_work_free(d->work);
 	free(d->moves);

@@ -26,6 +26,7 @@ static void report_tier(struct json *j, const struct kvoffd *d, unsigned int t)
 	json_bool(j, "draining", tier->draining);
 	json_u64(j, "used_bytes", tier->used);
 	json_u64(j, "free_bytes", tier->free);
+	json_u64(j, "poisoned_bytes", tier->poisoned);
 	json_u64(j, "latency_ns", tier->latency_ns);
 	json_string(j, "latency_source", node_source_name(tier->latency_source));
 	json_u64(j, "bandwidth_mbps", tier->bandwidth_mbps);
@@ -75,6 +76,17 @@ static void report_moves(struct json *j, const struct kvoffd *d)
 	json_end(j);
 }
 
+static void report_poison(struct json *j, const struct poison *p)
+{
+	json_object(j, "memory_errors");
+	json_u64(j, "listening", p->pipe >= 0);
+	json_u64(j, "records", p->records);
+	json_u64(j, "frames", p->frames);
+	json_u64(j, "failed", p->failed);
+	json_u64(j, "scans", p->scans);
+	json_end(j);
+}
+
 static void report_all(const struct kvoffd *d, FILE *out)
 {
 	struct json j = { .out = out };
@@ -92,6 +104,7 @@ static void report_all(const struct kvoffd *d, FILE *out)
 	json_end(&j);
 	report_links(&j, d);
 	report_moves(&j, d);
+	report_poison(&j, &d->poison);
 	json_object(&j, "ticks");
 	json_u64(&j, "count", d->ticks);
 	json_u64(&j, "interval_ms", d->interval_ms);

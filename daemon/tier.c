@@ -94,6 +94,7 @@ bool tiers_refresh(struct tiers *tiers, unsigned int sizes)
 			continue;
 		attr_number(&tier->used, TIERS "/%s/used_bytes", tier->name);
 		attr_number(&tier->free, TIERS "/%s/free_bytes", tier->name);
+		attr_number(&tier->poisoned, TIERS "/%s/poisoned_bytes", tier->name);
 		for (unsigned int c = 0; c < KVOFF_NR_BLOCK_SIZES; c++) {
 			struct tier_pool *pool = &tier->pools[c];
 			unsigned int kib = (KVOFF_BLOCK_SIZE_MIN >> 10) << c;

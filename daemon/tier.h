@@ -34,6 +34,7 @@ struct tier_pool {
  * @draining:	an admin takes blocks away from it: none may come
  * @used:	bytes in frames that hold a block
  * @free:	bytes in frames ready in pools
+ * @poisoned:	bytes out of use for memory errors
  * @latency_ns:	load latency
  * @latency_source: where that comes from
  * @bandwidth_mbps: read bandwidth
@@ -52,6 +53,7 @@ struct tier {
 	bool draining;
 	uint64_t used;
 	uint64_t free;
+	uint64_t poisoned;
 	uint32_t latency_ns;
 	enum node_source latency_source;
 	uint32_t bandwidth_mbps;

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Tests of the daemon's parts that need neither the module nor the libraries of the machine it runs on.
 
-daemon-tests		:= test-daemon-conf test-daemon-decide test-daemon-observe test-daemon-probe test-daemon-tiers test-daemon-trace
+daemon-tests		:= test-daemon-conf test-daemon-decide test-daemon-observe test-daemon-poison test-daemon-probe test-daemon-tiers test-daemon-trace
 progs			+= $(daemon-tests)
 tests-native		+= $(daemon-tests)
 
@@ -11,6 +11,7 @@ test-daemon-decide-src	:= tests/daemon/decide.c daemon/decide.c daemon/heat.c
 test-daemon-decide-ldlibs := -lm
 test-daemon-observe-src	:= tests/daemon/observe.c $(addprefix daemon/,observe.c heat.c act.c log.c region.c)
 test-daemon-observe-ldlibs := -lm
+test-daemon-poison-src	:= tests/daemon/poison.c daemon/poison_event.c
 test-daemon-probe-src	:= tests/daemon/probe.c daemon/probe.c
 test-daemon-probe-pkg	:= numa
 test-daemon-tiers-src	:= tests/daemon/tiers.c $(addprefix daemon/,tier_plan.c zone.c conf.c conf_key.c log.c)
