@@ -8,6 +8,7 @@
 #include <linux/slab.h>
 
 #include "kvoff.h"
+#include "poison.h"
 #include "seal.h"
 
 /* A bit lock is invisible to lockdep; this stands for all of them. No two are ever held at once. */

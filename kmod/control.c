@@ -12,6 +12,7 @@
 #include "drain.h"
 #include "kvoff.h"
 #include "named.h"
+#include "poison.h"
 
 /**
  * struct kvoff_control - an open control device

@@ -7,6 +7,7 @@
 #include <linux/sched/signal.h>
 
 #include "kvoff.h"
+#include "poison.h"
 #include "trace.h"
 
 /* How long a first touch waits for a frame that the account says must exist but that a move holds at the moment. */

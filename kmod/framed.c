@@ -10,6 +10,7 @@
 #include <linux/uaccess.h>
 
 #include "kvoff.h"
+#include "poison.h"
 #include "seal.h"
 #include "trace.h"
 

@@ -203,16 +203,6 @@ static inline unsigned int kvoff_order_of(unsigned int index)
 	return ilog2(KVOFF_BLOCK_SIZE_MIN) - PAGE_SHIFT + index;
 }
 
-/* ---- quarantine.c ---- */
-bool kvoff_frame_enroll(struct kvoff_pool *pool, struct folio *folio);
-void kvoff_frame_strike(struct folio *folio);
-bool kvoff_frame_bad(struct folio *folio);
-void kvoff_page_mark(struct page *page);
-bool kvoff_quarantine(struct kvoff_pool *pool, struct folio *folio);
-u64 kvoff_quarantine_leak(struct kvoff_pool *pool);
-bool kvoff_frame_find(unsigned long *pfn, unsigned long last);
-unsigned long kvoff_frame_condemn(unsigned long pfn, unsigned long first, unsigned long last, bool *out);
-
 /* ---- tier.c ---- */
 
 /**
@@ -342,8 +332,8 @@ int kvoff_view_create(u32 id, unsigned int fd_flags);
  * struct kvoff_block - one block of a region
  * @flags:	KVOFF_B_*; bit KVOFF_B_LOCK is the block lock: it serialises faults, writes and moves of this block
  *		and is taken before the folio lock
- * @frame:	where the bytes are, NULL while the block is empty or poisoned; changes under the block lock, and the old
- *		frame's folio lock where there is one
+ * @frame:	where the bytes are, NULL while the block is empty or poisoned; changes under the block lock, and the
+ *		old frame's folio lock where there is one
  * @twin:	a clean copy in another tier, NULL if none; see twin.c for who changes it
  * @tier:	the frame's tier, under the block lock
  * @twin_tier:	the twin's, under the block lock
@@ -365,7 +355,7 @@ struct kvoff_block {
 #define KVOFF_B_COPYING	2	/* a mover reads the frame; changed under the block lock, waited for by wait_on_bit() */
 #define KVOFF_B_SAMPLED	3	/* unmapped by the sampler, nobody came back yet; atomic */
 #define KVOFF_B_SEALED	4	/* the bytes do not change; under the block lock */
-#define KVOFF_B_POISONED	5	/* lost to a memory error: no frame, but in use until discarded; under the block lock */
+#define KVOFF_B_POISONED	5	/* lost to a memory error, without a frame; under the block lock */
 
 /**
  * struct kvoff_chunk - block records of KVOFF_CHUNK_BLOCKS neighbours
@@ -572,19 +562,6 @@ extern const struct vm_operations_struct kvoff_data_vmops;
 
 /* ---- move.c ---- */
 int kvoff_move_block(struct kvoff_region *region, const struct kvoff_move_desc *desc, u16 *from, bool *copied);
-
-/* ---- poison.c ---- */
-int kvoff_copy(struct folio *to, struct folio *from);
-int kvoff_block_rescue(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block, bool readable);
-bool kvoff_block_heal(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block);
-vm_fault_t kvoff_poison_fault(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block, unsigned long page);
-int kvoff_poison(struct kvoff_ctl_poison *arg);
-
-/* Is the block poisoned, or will it be? Called with the block locked. */
-static inline bool kvoff_block_suspect(const struct kvoff_block *b)
-{
-	return test_bit(KVOFF_B_POISONED, &b->flags) || (b->frame && kvoff_frame_bad(b->frame));
-}
 
 /* ---- batch.c ---- */
 struct io_uring_cmd;

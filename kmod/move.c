@@ -15,6 +15,7 @@
 
 #include "drain.h"
 #include "kvoff.h"
+#include "poison.h"
 #include "trace.h"
 
 /**

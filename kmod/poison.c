@@ -13,6 +13,7 @@
 #include <linux/sched/signal.h>
 
 #include "kvoff.h"
+#include "poison.h"
 #include "seal.h"
 
 /* How often, and at what distance, something that holds a bad frame for a moment is waited for. */
@@ -51,8 +52,8 @@ int kvoff_copy(struct folio *to, struct folio *from)
 }
 
 /*
- * The block's frame is gone from it: count it out of its tier. The frame is unmapped and its lock is held. A fault that
- * has a reference still finds out by the mapping.
+ * The block's frame is gone from it: count it out of its tier. The frame is unmapped and its lock is held. A fault
+ * that has a reference still finds out by the mapping.
  */
 static void kvoff_poison_leave(struct kvoff_region *region, struct kvoff_block *b)
 {

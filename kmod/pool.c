@@ -13,6 +13,7 @@
 
 #include "drain.h"
 #include "kvoff.h"
+#include "poison.h"
 
 /* Frames handled before the thread looks at other pools and lets others run. */
 #define KVOFF_POOL_BURST	32
@@ -178,7 +179,7 @@ static unsigned long kvoff_pool_free(const struct kvoff_pool *pool)
 }
 
 /*
- * A good one: a zeroed frame, one with somebody's old bytes, or a twin: in this order, or, for a copy's target, zeroed
+ * A good frame: a zeroed one, one with somebody's old bytes, or a twin: in this order, or, for a copy's target, zeroed
  * ones last.
  */
 static struct folio *kvoff_pool_pick(struct kvoff_pool *pool, bool want_clean, bool *zeroed)

@@ -14,6 +14,7 @@
 #include <linux/pagemap.h>
 
 #include "kvoff.h"
+#include "poison.h"
 
 /* The pool of every frame, by its first page's number in the smallest block size. Changes under the pool's lock. */
 static DEFINE_XARRAY(kvoff_frames);

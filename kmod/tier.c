@@ -10,6 +10,7 @@
 
 #include "drain.h"
 #include "kvoff.h"
+#include "poison.h"
 
 /*
  * kvoff_tier_admin is held over the whole of adding and removing a tier, sysfs included; kvoff_tier_mutex protects
@@ -271,8 +272,8 @@ static void kvoff_tier_end(struct kvoff_tier *tier)
 		kobject_put(&pool->kobj);
 	}
 	if (leaked)
-		pr_warn("kvoff: tier %s: %llu KiB with memory errors do not go back to node %d\n", tier->name, leaked >> 10,
-			tier->node);
+		pr_warn("kvoff: tier %s: %llu KiB with memory errors do not go back to node %d\n", tier->name,
+			leaked >> 10, tier->node);
 	kobject_put(tier->pools_kobj);
 	if (tier->kobj.state_in_sysfs)
 		kobject_del(&tier->kobj);

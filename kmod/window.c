@@ -13,6 +13,7 @@
 #include <linux/slab.h>
 
 #include "kvoff.h"
+#include "poison.h"
 
 /* Pages between the windows of two tiers. */
 #define KVOFF_WINDOW_PAGES	(1ULL << (48 - PAGE_SHIFT))

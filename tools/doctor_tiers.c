@@ -17,6 +17,9 @@
 #define REFUSALS_MIN	100
 #define REFUSALS_PART	10
 
+/* More than this part of a tier lost to memory errors is not bad luck any more. */
+#define POISONED_PART	100
+
 /* Enough of /proc/PID/maps to find a region: large servers map thousands of files. */
 #define MAPS_MAX	(1U << 20)
 
@@ -105,6 +108,10 @@ static void look_at_tier(struct doctor *d, const struct tier *t)
 	if (!t->capacity)
 		mend(found(d, "tier-empty", SEVERITY_WARNING, "tier %s has no capacity", t->name),
 		     "kvoffctl tier set %s --capacity SIZE", t->name);
+	if (t->poisoned)
+		found(d, "tier-poisoned", t->poisoned >= t->filled / POISONED_PART ? SEVERITY_WARNING : SEVERITY_NOTE,
+		      "tier %s: %s is out of use for memory errors, until node %d is repaired and the machine booted again",
+		      t->name, size_format(t->poisoned).s, t->node);
 	if (t->orphan) {
 		name_pinners(&p);
 		found(d, "tier-orphans", SEVERITY_WARNING,

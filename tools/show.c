@@ -34,6 +34,7 @@ static void tier_json(struct json *j, const struct tier *t, const struct daemon 
 	json_u64(j, "used_bytes", t->used);
 	json_u64(j, "free_bytes", t->free);
 	json_u64(j, "orphan_bytes", t->orphan);
+	json_u64(j, "poisoned_bytes", t->poisoned);
 	json_u64(j, "latency_ns", t->latency_ns);
 	json_u64(j, "bandwidth_mbps", t->bandwidth_mbps);
 	if (more) {
@@ -61,8 +62,8 @@ static void tiers_people(const struct tiers *tiers, const struct daemon *d)
 		puts("no tiers (kvoffctl tier add makes one, kvoffd makes them from its configuration)");
 		return;
 	}
-	printf("%-12s %4s %4s %-8s %8s %8s %8s %8s %8s %8s %9s  %s\n", "TIER", "RANK", "NODE", "STATE", "CAPACITY",
-	       "FILLED", "USED", "FREE", "ORPHANS", "LATENCY", "BANDWIDTH", "COST FROM");
+	printf("%-12s %4s %4s %-8s %8s %8s %8s %8s %8s %8s %8s %9s  %s\n", "TIER", "RANK", "NODE", "STATE", "CAPACITY",
+	       "FILLED", "USED", "FREE", "ORPHANS", "POISONED", "LATENCY", "BANDWIDTH", "COST FROM");
 	for (i = 0; i < tiers->nr; i++) {
 		const struct tier *t = &tiers->tier[i];
 		const struct json_value *more = daemon_tier(d, t->name);
@@ -72,9 +73,9 @@ static void tiers_people(const struct tiers *tiers, const struct daemon *d)
 			snprintf(latency, sizeof(latency), "%uns", t->latency_ns);
 		if (t->bandwidth_mbps)
 			snprintf(bandwidth, sizeof(bandwidth), "%.1fGB/s", t->bandwidth_mbps / 1e3);
-		printf("%-12s %4u %4d %-8s %8s %8s %8s %8s %8s %8s %9s  %s\n", t->name, t->rank, t->node, t->state,
+		printf("%-12s %4u %4d %-8s %8s %8s %8s %8s %8s %8s %8s %9s  %s\n", t->name, t->rank, t->node, t->state,
 		       size_format(t->capacity).s, size_format(t->filled).s, size_format(t->used).s,
-		       size_format(t->free).s, size_format(t->orphan).s, latency, bandwidth,
+		       size_format(t->free).s, size_format(t->orphan).s, size_format(t->poisoned).s, latency, bandwidth,
 		       json_member_string(more, "latency_source", "-"));
 	}
 }

@@ -54,6 +54,7 @@ static int read_tier(const char *name, void *arg)
 	t->used = attribute(name, "used_bytes");
 	t->free = attribute(name, "free_bytes");
 	t->orphan = attribute(name, "orphan_bytes");
+	t->poisoned = attribute(name, "poisoned_bytes");
 	t->latency_ns = attribute(name, "latency_ns");
 	t->bandwidth_mbps = attribute(name, "bandwidth_mbps");
 	sys_read(t->state, sizeof(t->state), SYS_KVOFF "/tiers/%s/state", name);

@@ -22,6 +22,7 @@
  * @used:		bytes in frames that hold a block
  * @free:		bytes ready in the pools
  * @orphan:		bytes still pinned by something after their block went
+ * @poisoned:		bytes out of use for memory errors
  * @latency_ns:		0 if unknown
  * @bandwidth_mbps:	10^6 bytes a second, 0 if unknown
  * @state:		filling, ready, short, draining or drained
@@ -36,6 +37,7 @@ struct tier {
 	uint64_t used;
 	uint64_t free;
 	uint64_t orphan;
+	uint64_t poisoned;
 	unsigned int latency_ns;
 	unsigned int bandwidth_mbps;
 	char state[16];

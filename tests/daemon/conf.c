@@ -190,7 +190,7 @@ static void test_example(void)
 		}
 		strcat(text, s);
 	}
-	check(f && !read_text(text) && keys == 20 && same(&conf, &defaults),
+	check(f && !read_text(text) && keys == 22 && same(&conf, &defaults),
 	      "the example shows every key at its default");
 	if (report.nr)
 		printf("# %s", report.text);

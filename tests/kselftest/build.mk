@@ -4,8 +4,8 @@
 # the Debian 13 root only, which has the harness and liburing; elsewhere they are skipped.
 kst-harness	:= $(wildcard /usr/include/kselftest/kselftest_harness.h)
 kst-suites	:= name-stays no-torn-bytes write-races refused-moves twins seal named named-storms named-tool \
-		   framed framed-moves windows acquire commit gone poison bad-input bad-mappings sharing \
-		   bad-tiers tenants batches sampling sysfs tracepoints drain movable twin-cost
+		   framed framed-moves windows acquire commit gone bad-input bad-mappings sharing bad-tiers \
+		   tenants batches sampling sysfs tracepoints drain poison movable twin-cost
 
 # what only some of them need
 drain-more	:= drains.c

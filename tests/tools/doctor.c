@@ -49,6 +49,7 @@ static void tier(const char *name, int id, int node, int rank)
 		{ "used_bytes", 1ULL << 28 },
 		{ "free_bytes", 3ULL << 28 },
 		{ "orphan_bytes", 0 },
+		{ "poisoned_bytes", 0 },
 		{ "latency_ns", 100 },
 		{ "bandwidth_mbps", 40000 },
 		{ "pools/64kB/filled_bytes", 1ULL << 30 },
@@ -335,6 +336,11 @@ static void test_moves(void)
 	      "64K is still pinned by something after its block went; it comes back when the pin goes. Processes that could hold it: 4711 (qemu)",
 	      "", NULL);
 	set("/sys/class/kvoff/tiers/cxl0/orphan_bytes", "0\n");
+	set("/sys/class/kvoff/tiers/cxl0/poisoned_bytes", "65536\n");
+	finds("tier-poisoned", "note", "64K is out of use for memory errors", "", NULL);
+	set("/sys/class/kvoff/tiers/cxl0/poisoned_bytes", "67108864\n");
+	finds("tier-poisoned", "warning", "64M is out of use for memory errors", "", NULL);
+	set("/sys/class/kvoff/tiers/cxl0/poisoned_bytes", "0\n");
 	counter("move_busy", 150);
 	finds("moves-pinned", "warning", "150 of 1150 moves", "", NULL);
 	counter("move_busy", 99);
@@ -389,7 +395,7 @@ static void test_show(void)
 	ktap_result(
 		!run_status &&
 			output_has(
-				"cxl0            1    2 ready          1G       1G     256M     768M        0    100ns  40.0GB/s  region"),
+				"cxl0            1    2 ready          1G       1G     256M     768M        0        0    100ns  40.0GB/s  region"),
 		"tiers: a table");
 	run("KVOFF_SYSROOT=%s $BIN/kvoffctl --json status", scratch("m"));
 	v = json_parse(run_output, strlen(run_output));
@@ -549,7 +555,7 @@ static void test_usage(void)
 
 int main(void)
 {
-	ktap_begin(58);
+	ktap_begin(60);
 	test_healthy();
 	test_module();
 	test_cxl();
