@@ -240,6 +240,8 @@ int kvoff_named_begin(struct kvoff_region *region, const struct kvoff_region_cre
 		return ret;
 	}
 	region->named = named;
+	/* whom KVOFF_REGION_OPEN must name */
+	region->uid = named->uid;
 	return 0;
 }
 

@@ -251,7 +251,7 @@ struct kvoff_region_attach {
  * @pid:	out: the creator's process number in the caller's namespace, 0 if not visible there; of a named region,
  *		of who opened it last when nobody was attached
  * @high:	out: one more than the highest block index that ever had a frame
- * @uid:	out: the creator's user number in the caller's user namespace
+ * @uid:	out: the creator's user number in the caller's user namespace; of a named region, the effective user's
  * @reserved:	out: zero
  * @label:	out: the name for people
  * @tier_used:	out: bytes in frames of each tier
