@@ -210,7 +210,8 @@ void kvoff_region_adopt(struct kvoff_region *region)
 
 /**
  * kvoff_region_empty - give back every frame
- * @region:	nothing maps it any more; a mover may be in the middle of a block, a driver may have pages of it pinned
+ * @region:	nothing maps it any more; a mover may be in the middle of a block, and drivers may have pages of it
+ *		pinned
  * @sealed:	those of sealed blocks too
  */
 void kvoff_region_empty(struct kvoff_region *region, bool sealed)

@@ -56,10 +56,10 @@ static int remove_failed(unsigned int id, int err)
 	if (err == ENOENT)
 		complain("region %u cannot be removed: there is none of this number (kvoffctl regions lists them)", id);
 	else if (err == EINVAL)
-		complain("region %u cannot be removed: it has no name, and ends with the processes that are attached to it",
-			 id);
+		complain("region %u cannot be removed: it has no name, and ends with the processes that use it", id);
 	else if (err == ENOTTY)
-		complain("region %u cannot be removed: the module is older than this tool and knows no named regions", id);
+		complain("region %u cannot be removed: the module is older than this tool and knows no named regions",
+			 id);
 	else
 		complain("region %u cannot be removed: %s", id, strerror(err));
 	return EXIT_FAILED;
@@ -75,8 +75,8 @@ static void removed(const struct kvoff_ctl_region_remove *arg, bool json)
 		json_u64(&j, "attached", arg->nr_attached);
 		json_end(&j);
 	} else if (arg->nr_attached) {
-		printf("region %u has no name any more; %u attachment%s still there, and it ends with the last\n", arg->id,
-		       arg->nr_attached, arg->nr_attached == 1 ? " is" : "s are");
+		printf("region %u has no name any more; %u attachment%s still there, and it ends with the last\n",
+		       arg->id, arg->nr_attached, arg->nr_attached == 1 ? " is" : "s are");
 	} else {
 		printf("region %u has ended\n", arg->id);
 	}

@@ -19,8 +19,8 @@
 static inline int named_create(int tenant, const char *name, uint32_t mode, uint32_t ttl_s)
 {
 	struct kvoff_region_create arg = {
-		.size = sizeof(arg), .flags = KVOFF_REGION_NAMED, .block_size = BS, .fd_flags = O_CLOEXEC, .length = NR * BS,
-		.mode = mode, .ttl_s = ttl_s,
+		.size = sizeof(arg), .flags = KVOFF_REGION_NAMED, .block_size = BS, .fd_flags = O_CLOEXEC,
+		.length = NR * BS, .mode = mode, .ttl_s = ttl_s,
 	};
 	int fd;
 

@@ -224,7 +224,8 @@ static int mappings_of_a_reader(int fd, uint8_t *p)
 	uint8_t *q;
 	int mem;
 
-	if (mmap(NULL, BS, RW, MAP_SHARED, fd, 0) != MAP_FAILED || mmap(NULL, BS, PROT_WRITE, MAP_SHARED, fd, 0) != MAP_FAILED ||
+	if (mmap(NULL, BS, RW, MAP_SHARED, fd, 0) != MAP_FAILED ||
+	    mmap(NULL, BS, PROT_WRITE, MAP_SHARED, fd, 0) != MAP_FAILED ||
 	    mmap(NULL, BS, RW, MAP_PRIVATE, fd, 0) != MAP_FAILED ||
 	    mmap(NULL, PAGE, RW, MAP_SHARED, fd, KVOFF_OFF_HINT) != MAP_FAILED ||
 	    mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, KVOFF_OFF_REFS) != MAP_FAILED)
