@@ -268,10 +268,12 @@ static void kvoff_drain_end(struct kvoff_tier *tier)
 	for (i = 0; i < KVOFF_NR_BLOCK_SIZES; i++) {
 		struct kvoff_pool *pool = &tier->pools[i];
 
-		s.most[i] = max(pool->restore, pool->target);
+		s.most[i] = max3(pool->restore, pool->target, kvoff_pool_held(pool));
 		s.target[i] = pool->target;
 		s.bytes -= min(s.bytes, (u64)pool->target * kvoff_size_of(i));
 	}
+	for (i = 0; i < KVOFF_NR_BLOCK_SIZES; i++)
+		kvoff_share_raise(&s, i, kvoff_pool_held(&tier->pools[i]));
 	for (i = 0; i < KVOFF_NR_BLOCK_SIZES; i++)
 		kvoff_share_raise(&s, i, tier->pools[i].floor);
 	for (i = 0; i < KVOFF_NR_BLOCK_SIZES; i++) {
