@@ -112,23 +112,33 @@ TEST_F(bad_tiers, names)
 TEST_F(bad_tiers, capacity)
 {
 	struct rig *rig = &self->rig;
-	uint64_t far_bytes = node_bytes(rig->far_node);
+	uint64_t far_bytes = node_bytes(rig->far_node), b;
+	struct region *r;
 
 	EXPECT_EQ(-ENOENT, tier_set(rig, "none", KVOFF_TIER_CAPACITY, 8 * MIB, 0, 0));
 	EXPECT_EQ(-EINVAL, tier_set(rig, "dram", KVOFF_TIER_CAPACITY, 0, 0, 0));
 	EXPECT_EQ(-EINVAL, tier_set(rig, "dram", KVOFF_TIER_CAPACITY, 9 * MIB, 0, 0));
 	EXPECT_EQ(-ENOSPC, tier_set(rig, "cxl0", KVOFF_TIER_CAPACITY, (far_bytes / (2 * MIB) + 1) * 2 * MIB, 0, 0));
-	/* below what the pools were given */
+	/* below what is in use */
 	EXPECT_EQ(0, tier_set(rig, "dram", KVOFF_TIER_CAPACITY, 2 * MIB, 0, 0));
 	EXPECT_EQ(0, pool_set(rig, "dram", BS, 1 * MIB, KVOFF_POOL_WAIT));
 	EXPECT_EQ(0, tier_set(rig, "dram", KVOFF_TIER_CAPACITY, 4 * MIB, 0, 0));
 	EXPECT_EQ(0, pool_set(rig, "dram", BS, 4 * MIB, KVOFF_POOL_WAIT));
+	r = rig_region(rig, BS, 40);
+	ASSERT_NE(NULL, r);
+	for (b = 0; b < r->nr; b++)
+		*block_at(r, b) = 1;
 	EXPECT_EQ(-EBUSY, tier_set(rig, "dram", KVOFF_TIER_CAPACITY, 2 * MIB, 0, 0));
 	EXPECT_EQ(4 * MIB, sysfs_u64("tiers/dram/capacity_bytes"));
 	EXPECT_GT(0, sysfs_write("tiers/dram/capacity_bytes", "2097152"));
 	EXPECT_GT(0, sysfs_write("tiers/dram/capacity_bytes", "-1"));
 	EXPECT_GT(0, sysfs_write("tiers/dram/capacity_bytes", "many"));
 	EXPECT_EQ(4 * MIB, sysfs_u64("tiers/dram/capacity_bytes"));
+	/* only below what the pools were given */
+	region_close(r);
+	EXPECT_TRUE(wait_for_sum("used_bytes", 0));
+	EXPECT_EQ(0, tier_set(rig, "dram", KVOFF_TIER_CAPACITY, 2 * MIB, 0, 0));
+	EXPECT_EQ(2 * MIB, sysfs_u64("tiers/dram/pools/64kB/bytes"));
 	EXPECT_EQ(0, sysfs_write("tiers/dram/capacity_bytes", "6291456"));
 	EXPECT_EQ(6 * MIB, sysfs_u64("tiers/dram/capacity_bytes"));
 	/* only what the flags name is changed */
