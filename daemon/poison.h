@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Memory errors: what devices and the kernel say of bad memory, passed on to the module, which looks after its frames. Heard
- * through an instance of tracefs of our own.
+ * Memory errors: what devices and the kernel say of bad memory, passed on to the module, which looks after its frames.
+ * Heard through an instance of tracefs of our own.
  */
 #ifndef KVOFFD_POISON_H
 #define KVOFFD_POISON_H

@@ -238,7 +238,11 @@ static struct kvoff_region *kvoff_region_of(struct address_space *mapping)
 	return NULL;
 }
 
-/* Find the block that a bad frame belongs to and rescue it; -EAGAIN if the frame is on its way, or pinned. */
+/*
+ * Find the block that a bad frame belongs to and rescue it; -EAGAIN if the frame is on its way, or pinned. Regions
+ * whose frames stay theirs (KVOFF_REGION_FRAMED) want a rescue of their own here: to another frame of the window, with
+ * the references respected, and the bad frame kept out of the window's free ones.
+ */
 static int kvoff_poison_find(struct folio *folio)
 {
 	struct address_space *mapping = READ_ONCE(folio->mapping);

@@ -6,8 +6,8 @@
  * leaves our frames to us, as it does with all memory of drivers; kvoff_frame_condemn() and a copy that fails set it
  * too. (The count of such pages in /proc/meminfo is not open to modules.) A frame with such a page is bad as a whole.
  * Every way into a free list and out of it leads through kvoff_quarantine(), so that a bad frame is not used again
- * whenever its error was found. It stays on the pool's list of poisoned frames until the tier ends, and then nowhere: an
- * allocator that got it back would hand its pages out.
+ * whenever its error was found. It stays on the pool's list of poisoned frames until the tier ends, and then nowhere:
+ * an allocator that got it back would hand its pages out.
  */
 #include <linux/mmzone.h>
 #include <linux/nodemask.h>
@@ -143,8 +143,8 @@ static bool kvoff_pull_from(struct kvoff_pool *pool, struct folio *folio, struct
 			list_del_init(&folio->lru);
 			(*nr)--;
 			kvoff_quarantine(pool, folio);
-		} else if (!found && pos != list) {
-			list_rotate_to_front(pos, list);
+		} else if (!found && pos != list && !list_is_last(pos, list)) {
+			list_rotate_to_front(pos->next, list);
 		} else {
 			left = 0;
 		}

@@ -7,8 +7,8 @@
 #include "daemon/poison.h"
 #include "tap.h"
 
-#define POISON	"     cxl-list-312     [001] .....    40.150: cxl_poison: memdev=mem0 host=0000:0d:00.0 serial=1 trace_type=%s "
-#define MEDIA	"  irq/29-cxl-88      [000] .....    41.007: %s: memdev=mem0 host=0000:0d:00.0 serial=1 log=Fatal : time=0 "
+#define POISON	"  cxl-312   [001] .....    40.150: cxl_poison: memdev=mem0 host=0000:0d:00.0 serial=1 trace_type=%s "
+#define MEDIA	"  irq/29-88 [000] .....    41.007: %s: memdev=mem0 host=0000:0d:00.0 serial=1 log=Fatal : time=0 "
 
 static bool says(const char *line, uint64_t addr, uint64_t length)
 {
@@ -48,7 +48,8 @@ int main(void)
 				    "dpa=0x100000 dpa_length=0x40 source=Injected flags= overflow_time=0";
 	static const char alias[] = "region=region0 region_uuid=0 hpa=0x490100000 hpa_alias0=0xffffffffffffffff dpa=0x100000 "
 				    "dpa_length=0x1000 source=Internal flags= overflow_time=0";
-	static const char nowhere[] = "region= region_uuid=0 hpa=0xffffffffffffffff dpa=0x100000 dpa_length=0x40 source=Injected";
+	static const char nowhere[] = "region= region_uuid=0 hpa=0xffffffffffffffff dpa=0x100000 "
+				      "dpa_length=0x40 source=Injected";
 	static const char fatal[] = "len=128 flags='' handle=1 dpa=200000 dpa_flags='' "
 				    "descriptor='UNCORRECTABLE_EVENT|THRESHOLD_EVENT' type='ECC Error' hpa=490200000 region=region0";
 	static const char mild[] = "len=128 dpa=200000 dpa_flags='' descriptor='THRESHOLD_EVENT' type='UNCORRECTABLE' "

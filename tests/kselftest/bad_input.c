@@ -140,6 +140,7 @@ static unsigned int samples(FIXTURE_DATA(bad_input) *self, struct sample *s)
 	SAMPLE(KVOFF_CTL_TIER_DRAIN, CONTROL, kvoff_ctl_tier_drain, drain, -ENOENT, .name = "none");
 	SAMPLE(KVOFF_CTL_POOL_SET, CONTROL, kvoff_ctl_pool, pool, -ENOENT, .tier = "none", .block_size = BS);
 	SAMPLE(KVOFF_CTL_LINK_SET, CONTROL, kvoff_ctl_link, link, -ENOENT, .from = 0, .to = 15);
+	SAMPLE(KVOFF_CTL_POISON, CONTROL, kvoff_ctl_poison, poison, -ERANGE, .addr = UINT64_MAX, .length = 1);
 	SAMPLE(KVOFF_CTL_REGIONS, CONTROL, kvoff_ctl_regions, regions, 0, .nr = 4, .ids = (uintptr_t)self->ids);
 	SAMPLE(KVOFF_CTL_REGION_VIEW, CONTROL, kvoff_ctl_region_view, view, -ENOENT, .id = UINT32_MAX);
 	SAMPLE(KVOFF_CTL_REGION_REMOVE, CONTROL, kvoff_ctl_region_remove, remove, -ENOENT, .id = UINT32_MAX);
@@ -379,6 +380,9 @@ TEST_F(bad_input, reserved_and_flags)
 		FIELD(KVOFF_CTL_POOL_SET, kvoff_ctl_pool, block_size, 32 * KIB),
 		FIELD(KVOFF_CTL_POOL_SET, kvoff_ctl_pool, block_size, 96 * KIB),
 		FIELD(KVOFF_CTL_POOL_SET, kvoff_ctl_pool, block_size, 4 * MIB),
+		FIELD(KVOFF_CTL_POISON, kvoff_ctl_poison, flags, 1),
+		FIELD(KVOFF_CTL_POISON, kvoff_ctl_poison, reserved, 1),
+		FIELD(KVOFF_CTL_POISON, kvoff_ctl_poison, length, 0),
 		FIELD(KVOFF_CTL_LINK_SET, kvoff_ctl_link, flags, 1),
 		FIELD(KVOFF_CTL_LINK_SET, kvoff_ctl_link, reserved, 1),
 		FIELD(KVOFF_CTL_LINK_SET, kvoff_ctl_link, to, 0),

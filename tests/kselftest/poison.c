@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Memory errors: what is found before a CPU consumes it costs at most its block, and with a twin nothing; a frame that
- * was hit is never handed out again. Errors are told by KVOFF_CTL_POISON, found by the module's own copies, or put on the
- * pages by the kernel's memory_failure(), which hwpoison-inject and madvise(2) call.
+ * was hit is never handed out again. Errors are told by KVOFF_CTL_POISON, found by the module's own copies, or put on
+ * the pages by the kernel's memory_failure(), which hwpoison-inject and madvise(2) call.
  */
 #include <kselftest_harness.h>
 

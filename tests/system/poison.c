@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A client whose memory goes bad: fills memory, prints the physical address of a page of it that lies in the range it is
- * given, and reads until that page is somewhere else. Exits with 0 if no byte was ever wrong.
+ * A client whose memory goes bad: fills memory, prints the physical address of a page of it that lies in the range it
+ * is given, and reads until that page is somewhere else. Exits with 0 if no byte was ever wrong.
  *
  * usage: kvoff-poisoned BEGIN END SECONDS	(the range, and how long to wait at most)
  */
