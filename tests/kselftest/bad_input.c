@@ -87,6 +87,7 @@ struct sample {
 		struct kvoff_ctl_tier_drain drain;
 		struct kvoff_ctl_pool pool;
 		struct kvoff_ctl_link link;
+		struct kvoff_ctl_poison poison;
 		struct kvoff_ctl_regions regions;
 		struct kvoff_ctl_region_view view;
 		struct kvoff_ctl_region_remove remove;
