@@ -32,6 +32,9 @@ static const struct op *all[OPS_MAX];
 static unsigned int nr_all, weights;
 /* Operations between two pauses. */
 static uint64_t every = 400;
+/* Tenths of the whole that have been told of; short runs need no telling. */
+static uint64_t told;
+#define LONG_RUN	100000
 
 static void collect(const struct op *ops)
 {
@@ -189,6 +192,26 @@ static void check_all_pages(struct self *me)
 	}
 }
 
+static uint64_t operations(void)
+{
+	uint64_t ops = 0;
+	unsigned int i;
+
+	for (i = 0; i < nr_all; i++)
+		ops += world->done[i];
+	return ops;
+}
+
+static void say_progress(void)
+{
+	uint64_t ops = operations();
+
+	if (world->ops < LONG_RUN || ops / (world->ops / 10) == told)
+		return;
+	told = ops / (world->ops / 10);
+	printf("# %lu of %lu operations\n", ops, world->ops);
+}
+
 static void pause_all(struct self *me)
 {
 	unsigned int i;
@@ -205,6 +228,7 @@ static void pause_all(struct self *me)
 		for (i = 0; i < 4; i++)
 			check_moves(me);
 		settle_back(me);
+		say_progress();
 	}
 	if (!meet())
 		_exit(1);
@@ -301,11 +325,9 @@ static bool wait_all(void)
 
 static void say_numbers(uint64_t ms)
 {
-	uint64_t ops = 0;
+	uint64_t ops = operations();
 	unsigned int i;
 
-	for (i = 0; i < nr_all; i++)
-		ops += world->done[i];
 	printf("# %lu operations in %lu.%03lu s, %lu a second\n", ops, ms / 1000, ms % 1000, ops * 1000 / (ms ?: 1));
 	printf("# %lu pages loaded, %lu stored, %lu moves asked for, %lu made, %lu faults met\n", world->loads,
 	       world->stores, world->moves, world->moved, world->faults);
@@ -409,5 +431,7 @@ int main(int argc, char **argv)
 	printf("%s 2 - every byte came back, no commit was broken, the tiers could go\n", left ? "not ok" : "ok");
 	sum_of_regions("used_bytes", &regions);
 	printf("%s 3 - no region is left\n", regions ? "not ok" : "ok");
+	/* the first mismatch ends a run */
+	printf("# %lu operations, seed %lu, %d mismatches\n", operations(), world->seed, !good || left || regions);
 	return !good || left || regions;
 }
