@@ -65,9 +65,9 @@ progs: $(addprefix $(B)/bin/,$(built)) $(extra-all)
 # What the two commands need is set up by them.
 demo:
 	tests/demo/demo
-# make check KERNEL=6.12 SUITE=name-stays runs one kernel and suite
+# make check KERNEL=6.12 SUITE=name-stays runs one kernel and suite; SEED= is the random attacks'
 check:
-	tests/check $(addprefix -k ,$(KERNEL)) $(addprefix -s ,$(SUITE))
+	tests/check $(addprefix -k ,$(KERNEL)) $(addprefix -s ,$(SUITE)) $(addprefix -S ,$(SEED))
 
 # A shell in the emulated machine, with the module loaded and the programs in the path.
 vm: vm-build
@@ -94,7 +94,8 @@ clean:
 
 help:
 	@echo "make demo      boot an emulated CXL machine and replay a trace of an inference service in it"
-	@echo "make check     all tests; KERNEL=6.12|newest and SUITE=NAME select"
+	@echo "make check     all tests; KERNEL=6.12|newest and SUITE=NAME select, SEED=N is for the random ones"
+	@echo "make soak      a million random operations (about an hour); OPS=, SEED=, KERNEL=, HOOKS=y"
 	@echo "make           what this machine can build; make install installs it (PREFIX, DESTDIR)"
 	@echo "make vm        a shell in the emulated machine; KERNEL=, MACHINE=cxl|cxl-switch|numa"
 	@echo "make vm-build  everything, inside the Debian 13 root"

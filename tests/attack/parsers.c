@@ -442,7 +442,7 @@ static int begin(void)
 
 static void verdict(unsigned int nr, bool good_one, const char *what)
 {
-	printf("%s %u - %s\n", good_one ? "ok" : "not ok", nr, what);
+	printf("%s %u - %s (promise 10)\n", good_one ? "ok" : "not ok", nr, what);
 }
 
 int main(int argc, char **argv)

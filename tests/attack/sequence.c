@@ -417,7 +417,7 @@ int main(int argc, char **argv)
 	}
 	good = wait_all();
 	say_numbers(now_ms() - begun);
-	printf("%s 1 - every process found what it should find\n", good ? "ok" : "not ok");
+	printf("%s 1 - every load, error and account was as the model says (promises 1 to 5, 8)\n", good ? "ok" : "not ok");
 	sysfs_write("tuning/sample_interval_ms", "5000");
 	sysfs_write("tuning/sample_percent", "10");
 	sysfs_write("tuning/reserve_percent", "2");
@@ -428,9 +428,9 @@ int main(int argc, char **argv)
 	if (left)
 		printf("# %s: used %lu, orphans %lu, broken commits %lu\n", left, tiers_sum("used_bytes"),
 		       tiers_sum("orphan_bytes"), stat_now("commit_broken"));
-	printf("%s 2 - every byte came back, no commit was broken, the tiers could go\n", left ? "not ok" : "ok");
+	printf("%s 2 - every byte came back, no commit was broken, the tiers could go (promises 6, 8)\n", left ? "not ok" : "ok");
 	sum_of_regions("used_bytes", &regions);
-	printf("%s 3 - no region is left\n", regions ? "not ok" : "ok");
+	printf("%s 3 - no region is left (promise 6)\n", regions ? "not ok" : "ok");
 	/* the first mismatch ends a run */
 	printf("# %lu operations, seed %lu, %d mismatches\n", operations(), world->seed, !good || left || regions);
 	return !good || left || regions;
