@@ -28,6 +28,7 @@ PKG_CONFIG	?= pkg-config
 progs		:=
 tests-native	:=
 tests-guest	:=
+tests-native-extra :=
 
 .DEFAULT_GOAL	:= all
 -include $(sort $(wildcard */build.mk tests/*/build.mk))
@@ -85,7 +86,7 @@ install-kmod: kmod
 	$(if $(DESTDIR),,-depmod $(firstword $(KERNELS)))
 
 list-tests-native:
-	@echo $(filter $(tests-native),$(built))
+	@echo $(filter $(tests-native),$(built)) $(tests-native-extra)
 list-tests-guest:
 	@echo $(filter $(tests-guest),$(built))
 
@@ -97,6 +98,7 @@ help:
 	@echo "make check     all tests; KERNEL=6.12|newest and SUITE=NAME select, SEED=N is for the random ones"
 	@echo "make soak      a million random operations (about an hour); OPS=, SEED=, KERNEL=, HOOKS=y"
 	@echo "make           what this machine can build; make install installs it (PREFIX, DESTDIR)"
+	@echo "make fuzz      parsers against inputs of chance; FUZZ_SECONDS= each"
 	@echo "make vm        a shell in the emulated machine; KERNEL=, MACHINE=cxl|cxl-switch|numa"
 	@echo "make vm-build  everything, inside the Debian 13 root"
 	@echo "make clean     removes build/; the root stays in the cache (tests/vm/README.md)"

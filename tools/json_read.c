@@ -3,6 +3,7 @@
  * A strict, bounded JSON parser. Strings are unescaped in place in a copy of the text.
  */
 #include <errno.h>
+#include <float.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,7 +116,8 @@ static bool number(struct document *d, struct json_value *v)
 	v->type = JSON_NUMBER;
 	v->number = strtod(d->pos, NULL);
 	d->pos = s;
-	return true;
+	/* what is too large would be infinite: no reader expects that */
+	return v->number >= -DBL_MAX && v->number <= DBL_MAX;
 }
 
 static struct json_value *value(struct document *d, int depth);
@@ -200,17 +202,16 @@ struct json_value *json_parse(const char *text, size_t len)
 		return NULL;
 	memcpy(d->text, text, len);
 	d->pos = d->text;
-	errno = EINVAL;
-	if (!value(d, 0))
-		goto err;
-	skip_space(d);
-	/* a zero byte ends the text for us, and is none of JSON's */
-	if (d->pos != d->text + len) {
-		errno = EINVAL;
-		goto err;
+	errno = 0;
+	if (value(d, 0)) {
+		skip_space(d);
+		/* a zero byte ends the text for us, and is none of JSON's */
+		if (d->pos == d->text + len)
+			return d->value;
 	}
-	return d->value;
-err:
+	/* numbers leave their own behind */
+	if (errno != E2BIG)
+		errno = EINVAL;
 	free(d);
 	return NULL;
 }

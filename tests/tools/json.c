@@ -2,6 +2,7 @@
 /*
  * What the printer prints the reader reads; what is not JSON, or too much of it, the reader refuses. And sizes.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
@@ -87,6 +88,23 @@ static void test_round_trip(void)
 	free(text);
 }
 
+/* A number beyond a double's range is no number, and what it leaves in errno is not what is said. */
+static void test_numbers(void)
+{
+	static const char *const large[] = { "1e999", "-1e999", "[1e-999, 1e999]", "[1e-999" };
+	struct json_value *v;
+	size_t i, right = 0;
+
+	for (i = 0; i < 4; i++) {
+		v = json_parse(large[i], strlen(large[i]));
+		right += !v && errno == EINVAL;
+		json_free(v);
+	}
+	v = json_parse("1e-999", 6);
+	ktap_result(right == 4 && v && v->number == 0, "numbers too large are refused as malformed");
+	json_free(v);
+}
+
 static void test_sizes(void)
 {
 	static const struct {
@@ -138,8 +156,9 @@ static void test_sizes(void)
 
 int main(void)
 {
-	ktap_begin(11);
+	ktap_begin(12);
 	test_bad();
+	test_numbers();
 	test_round_trip();
 	test_sizes();
 	return ktap_end();
