@@ -18,7 +18,7 @@
 #define SLOT_BLOCKS	(SLOT_BYTES / KVOFF_BLOCK_SIZE_MIN)
 #define PROCS_MAX	16
 #define LOG_LEN		24
-#define OPS_MAX		64
+#define OPS_MAX		96
 #define NO_PAGE		UINT64_MAX
 
 /**

@@ -39,6 +39,10 @@ static uint64_t told;
 static void collect(const struct op *ops)
 {
 	for (; ops->name; ops++) {
+		if (nr_all == OPS_MAX) {
+			fprintf(stderr, "attack-sequence: more than OPS_MAX kinds of operations\n");
+			exit(2);
+		}
 		all[nr_all++] = ops;
 		weights += ops->weight;
 	}
