@@ -12,7 +12,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
-#include "nth.h"
+#include "walk.h"
 
 #define BS		(64 * KIB)
 #define FRAMES		64
@@ -37,8 +37,6 @@ static struct {
 	uint64_t map_off;
 	uint64_t life;
 	const char *path;
-	const char *value;
-	struct kvoff_ctl_tier tier;
 	struct kvoff_move_desc descs[KVOFF_MOVE_MAX];
 	struct kvoff_move_result results[KVOFF_MOVE_MAX];
 	uint32_t nr;
@@ -47,17 +45,12 @@ static struct {
 
 FIXTURE_SETUP(fail_nth)
 {
-	struct bed *bed = &self->bed;
-	int ret = nth_open(bed);
+	int ret = nth_up(&self->bed, BS, FRAMES, LIFE * STRIDE);
 
 	if (ret == -ENOENT)
 		SKIP(return, "this kernel has no /proc/thread-self/fail-nth");
 	ASSERT_EQ(0, ret);
 	my.fd = -1;
-	ASSERT_EQ(0, rig_up(&bed->rig, BS, FRAMES * BS));
-	bed->r = &bed->rig.regions[0];
-	ASSERT_EQ(0, region_create(&bed->rig, bed->r, BS, LIFE * STRIDE));
-	ASSERT_EQ(0, region_commit(bed->r, 8 * BS, NULL));
 	ASSERT_EQ(0, io_uring_queue_init(8, &my.ring, 0));
 }
 
@@ -68,21 +61,8 @@ FIXTURE_TEARDOWN(fail_nth)
 	if (self->bed.nth < 0)
 		return;
 	io_uring_queue_exit(&my.ring);
-	wrong = rig_down(&self->bed.rig);
+	wrong = nth_down(&self->bed);
 	EXPECT_EQ(NULL, wrong) TH_LOG("%s", wrong);
-}
-
-/* The call fails as it should; WALK_REFUSED(): and does so at least once. */
-#define WALK(...) walk(_metadata, &self->bed, false, &(const struct nth_call){ __VA_ARGS__ })
-#define WALK_REFUSED(...) walk(_metadata, &self->bed, true, &(const struct nth_call){ __VA_ARGS__ })
-
-static void walk(struct __test_metadata *_metadata, struct bed *bed, bool must_fail, const struct nth_call *call)
-{
-	unsigned int refused;
-	const char *wrong = nth_walk(bed, call, &refused);
-
-	EXPECT_EQ(NULL, wrong) TH_LOG("%s", wrong);
-	EXPECT_TRUE(refused || !must_fail) TH_LOG("%s never failed", call->name);
 }
 
 static int call(int fd, unsigned long cmd, void *arg)
@@ -453,153 +433,14 @@ TEST_F_TIMEOUT(fail_nth, moves, 600)
 	};
 
 	my.nr = 4;
-	walk(_metadata, &self->bed, true, &by_ioctl);
+	WALK_REFUSED_AS(by_ioctl);
 	/* twice: in the first round it is io_uring that fills its caches */
-	walk(_metadata, &self->bed, false, &by_uring);
-	walk(_metadata, &self->bed, true, &by_uring);
+	WALK_AS(by_uring);
+	WALK_REFUSED_AS(by_uring);
 	/* a large batch is allocated in pieces where there is no piece so large */
 	my.nr = KVOFF_MOVE_MAX;
-	walk(_metadata, &self->bed, false, &by_ioctl);
-	walk(_metadata, &self->bed, false, &by_uring);
-}
-
-/* ---- tiers and the rest of control ---- */
-
-static int do_tier_add(struct bed *bed)
-{
-	return call(bed->rig.control, KVOFF_CTL_TIER_ADD, &my.tier);
-}
-
-static int do_tier_remove(struct bed *bed)
-{
-	return tier_remove(bed->rig.control, "cxl0");
-}
-
-static int do_tier_set(struct bed *bed)
-{
-	struct kvoff_ctl_tier arg = my.tier;
-
-	arg.flags = KVOFF_TIER_RANK | KVOFF_TIER_CAPACITY | KVOFF_TIER_COST;
-	arg.capacity += 2 * MIB;
-	return call(bed->rig.control, KVOFF_CTL_TIER_SET, &arg);
-}
-
-static int do_pool_set(struct bed *bed)
-{
-	return pool_set(&bed->rig, "cxl0", BS, 16 * BS, KVOFF_POOL_WAIT);
-}
-
-static int undo_pool_set(struct bed *bed)
-{
-	return pool_set(&bed->rig, "cxl0", BS, 0, KVOFF_POOL_WAIT);
-}
-
-/* A tier that has held frames goes, and comes again. */
-static int prepare_tier_remove(struct bed *bed)
-{
-	return do_tier_add(bed) ?: do_pool_set(bed);
-}
-
-TEST_F_TIMEOUT(fail_nth, tiers, 600)
-{
-	my.tier = (struct kvoff_ctl_tier){
-		.size = sizeof(my.tier), .name = "cxl0", .node = self->bed.rig.far_node, .rank = 1,
-		.capacity = 8 * MIB,
-	};
-	WALK(.name = "tier set", .run = do_tier_set);
-	ASSERT_EQ(0, undo_pool_set(&self->bed));
-	WALK(.name = "pool set", .run = do_pool_set, .undo = undo_pool_set);
-	ASSERT_EQ(0, do_tier_remove(&self->bed));
-	WALK_REFUSED(.name = "tier add", .run = do_tier_add, .undo = do_tier_remove);
-	WALK(.name = "tier remove", .prepare = prepare_tier_remove, .run = do_tier_remove);
-	ASSERT_EQ(0, do_tier_add(&self->bed));
-}
-
-static int do_lease(struct bed *bed)
-{
-	struct kvoff_ctl_lease arg = { .size = sizeof(arg) };
-
-	return call(bed->rig.control, KVOFF_CTL_LEASE, &arg);
-}
-
-static int do_drop(struct bed *bed)
-{
-	struct kvoff_ctl_lease arg = { .size = sizeof(arg), .flags = KVOFF_LEASE_DROP };
-
-	return call(bed->rig.control, KVOFF_CTL_LEASE, &arg);
-}
-
-static int do_link(struct bed *bed)
-{
-	struct kvoff_ctl_link arg = { .size = sizeof(arg), .from = bed->rig.near, .to = bed->rig.far };
-
-	return call(bed->rig.control, KVOFF_CTL_LINK_SET, &arg);
-}
-
-static int do_regions(struct bed *bed)
-{
-	uint32_t ids[16];
-	struct kvoff_ctl_regions arg = { .size = sizeof(arg), .nr = 16, .ids = (uintptr_t)ids };
-
-	return call(bed->rig.control, KVOFF_CTL_REGIONS, &arg);
-}
-
-TEST_F_TIMEOUT(fail_nth, control_calls, 600)
-{
-	ASSERT_EQ(0, do_drop(&self->bed));
-	WALK(.name = "lease", .run = do_lease, .undo = do_drop);
-	WALK(.name = "lease dropped", .prepare = do_lease, .run = do_drop);
-	WALK(.name = "link set", .run = do_link);
-	WALK_REFUSED(.name = "regions", .run = do_regions);
-}
-
-/* ---- sysfs ---- */
-
-static int do_sysfs_open(struct bed *bed)
-{
-	my.fd = open(my.path, O_RDWR | O_CLOEXEC);
-	return my.fd < 0 ? -errno : 0;
-}
-
-static int do_sysfs_write(struct bed *bed)
-{
-	return pwrite(my.fd, my.value, strlen(my.value), 0) < 0 ? -errno : 0;
-}
-
-static int do_sysfs_read(struct bed *bed)
-{
-	char text[64];
-
-	return pread(my.fd, text, sizeof(text), 0) < 0 ? -errno : 0;
-}
-
-static void sysfs_close(struct bed *bed)
-{
-	undo_fd(bed);
-}
-
-TEST_F_TIMEOUT(fail_nth, sysfs, 600)
-{
-	static const struct {
-		const char *path;
-		const char *value;
-	} attrs[] = {
-		{ "/sys/class/kvoff/tuning/sample_interval_ms", "5000" },
-		{ "/sys/class/kvoff/tuning/sample_percent", "10" },
-		{ "/sys/class/kvoff/tuning/reserve_percent", "2" },
-		{ "/sys/class/kvoff/tuning/twins", "0" },
-		{ "/sys/class/kvoff/tiers/dram/capacity_bytes", "8388608" },
-		{ "/sys/class/kvoff/tiers/dram/pools/64kB/bytes", "2097152" },
-	};
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(attrs); i++) {
-		my.path = attrs[i].path;
-		my.value = attrs[i].value;
-		WALK_REFUSED(.name = my.path, .run = do_sysfs_open, .undo = undo_fd);
-		WALK_REFUSED(.name = "written", .prepare = do_sysfs_open, .run = do_sysfs_write, .cleanup = sysfs_close);
-		WALK_REFUSED(.name = "read", .prepare = do_sysfs_open, .run = do_sysfs_read, .cleanup = sysfs_close);
-	}
+	WALK_AS(by_ioctl);
+	WALK_AS(by_uring);
 }
 
 TEST_HARNESS_MAIN

@@ -23,7 +23,9 @@
  * @orphans:	bytes in frames that something has pinned
  * @regions:	regions
  * @tiers:	tiers
+ * @devices:	tenants, and the class's other devices
  * @committed:	bytes the region has committed
+ * @promised:	bytes its tenant has committed
  * @attached:	the region's attachments
  * @fd:		the lowest free descriptor
  */
@@ -32,7 +34,9 @@ struct mark {
 	uint64_t orphans;
 	uint64_t regions;
 	uint64_t tiers;
+	uint64_t devices;
 	uint64_t committed;
+	uint64_t promised;
 	uint64_t attached;
 	uint64_t fd;
 };
@@ -51,7 +55,7 @@ static int attr_write(const char *dir, const char *attr, const char *value)
 	return ret;
 }
 
-int nth_open(struct bed *bed)
+static int nth_open(struct bed *bed)
 {
 	/* allocations that may sleep and single pages are spared otherwise; and no stack trace for each failure */
 	static const char * const attrs[][3] = {
@@ -76,6 +80,25 @@ int nth_open(struct bed *bed)
 	return ret == -ENOENT ? -ENODEV : ret;
 }
 
+int nth_up(struct bed *bed, uint32_t bs, uint64_t frames, uint64_t nr)
+{
+	int ret = nth_open(bed);
+
+	if (ret)
+		return ret;
+	ret = rig_up(&bed->rig, bs, frames * bs);
+	bed->r = &bed->rig.regions[0];
+	if (!ret)
+		ret = region_create(&bed->rig, bed->r, bs, nr);
+	return ret ?: region_commit(bed->r, 8 * bs, NULL);
+}
+
+const char *nth_down(struct bed *bed)
+{
+	close(bed->nth);
+	return rig_down(&bed->rig);
+}
+
 unsigned int nth_entries(const char *path)
 {
 	DIR *dir = opendir(path);
@@ -83,7 +106,8 @@ unsigned int nth_entries(const char *path)
 	struct dirent *e;
 
 	while (dir && (e = readdir(dir)))
-		n += e->d_type == DT_DIR && e->d_name[0] != '.' && strcmp(e->d_name, "power");
+		n += e->d_type != DT_REG && e->d_name[0] != '.' && strcmp(e->d_name, "power") &&
+		     strcmp(e->d_name, "subsystem");
 	if (dir)
 		closedir(dir);
 	return n;
@@ -98,7 +122,9 @@ static void mark_take(const struct bed *bed, struct mark *m)
 	m->orphans = tiers_sum("orphan_bytes");
 	m->regions = nth_entries("/sys/class/kvoff/regions/");
 	m->tiers = nth_entries("/sys/class/kvoff/tiers/");
+	m->devices = nth_entries("/sys/class/kvoff/");
 	m->committed = info.committed;
+	m->promised = info.tenant_committed;
 	m->attached = info.nr_attached;
 	m->fd = dup(bed->nth);
 	close(m->fd);
@@ -116,7 +142,9 @@ static const char *mark_differs(const struct mark *a, const struct mark *b)
 		{ "orphaned bytes", a->orphans, b->orphans },
 		{ "regions", a->regions, b->regions },
 		{ "tiers", a->tiers, b->tiers },
+		{ "devices", a->devices, b->devices },
 		{ "committed bytes", a->committed, b->committed },
+		{ "the tenant's committed bytes", a->promised, b->promised },
 		{ "attachments", a->attached, b->attached },
 		{ "lowest free descriptor", a->fd, b->fd },
 	};

@@ -37,15 +37,20 @@ struct nth_call {
 	void (*cleanup)(struct bed *bed);
 };
 
-/* 0, -ENOENT if this kernel cannot do it, or what went wrong. */
-int nth_open(struct bed *bed);
+/*
+ * Two tiers with @frames frames of @bs bytes each, and a region of @nr blocks, eight of them committed. 0, -ENOENT if
+ * this kernel cannot make allocations fail, or what went wrong.
+ */
+int nth_up(struct bed *bed, uint32_t bs, uint64_t frames, uint64_t nr);
+/* The end of all that: NULL, or what is wrong. */
+const char *nth_down(struct bed *bed);
 /*
  * The call with its first allocation failing, with its second, until there is none left to fail. NULL, or what is
  * wrong: an error other than ENOMEM, something left behind, or a call that does not succeed when it is repeated.
  * @refused: how often it failed; may be NULL.
  */
 const char *nth_walk(struct bed *bed, const struct nth_call *call, unsigned int *refused);
-/* Directories in one of sysfs: regions, tiers. */
+/* Folders and links in one of sysfs: regions, tiers, tenants. */
 unsigned int nth_entries(const char *path);
 
 #endif /* NTH_H */
