@@ -284,7 +284,7 @@ static uint64_t move_rounds(const struct rig *rig, const struct region *r, uint6
 TEST_F_TIMEOUT(acquire, nine_processes, 120)
 {
 	struct office *o = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	uint64_t touches = 0, end = now_ms() + PATIENCE_MS, b;
+	uint64_t touches = 0, moves = MOVES / rig_slow(), end = now_ms() + PATIENCE_MS, b;
 	uint64_t *image = malloc(NR * BS);
 	struct kvoff_region_info info;
 	pid_t pids[WORKERS + 1];
@@ -303,7 +303,7 @@ TEST_F_TIMEOUT(acquire, nine_processes, 120)
 	ASSERT_EQ(0, region_info(self->r->fd, &info));
 	EXPECT_EQ(WORKERS + 2, info.nr_attached);
 
-	EXPECT_LE(MOVES, move_rounds(&self->rig, self->r, MOVES, 20 * MOVES / NR));
+	EXPECT_LE(moves, move_rounds(&self->rig, self->r, moves, 20 * MOVES / NR));
 
 	/* one takes hold of everything, and dies */
 	atomic_store(&o->grab, true);

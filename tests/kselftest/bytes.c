@@ -125,7 +125,7 @@ uint64_t tiers_sum(const char *figure)
 
 bool wait_for_sum(const char *figure, uint64_t value)
 {
-	uint64_t end = now_ms() + 20000;
+	uint64_t end = now_ms() + PATIENCE_MS / 3;
 
 	while (tiers_sum(figure) != value) {
 		if (now_ms() > end)
@@ -133,6 +133,14 @@ bool wait_for_sum(const char *figure, uint64_t value)
 		nap();
 	}
 	return true;
+}
+
+unsigned int rig_slow(void)
+{
+	const char *value = getenv("KVOFF_SLOW");
+	int slow = value ? atoi(value) : 1;
+
+	return slow > 1 ? slow : 1;
 }
 
 uint64_t now_ms(void)

@@ -20,14 +20,24 @@
 #define PAGE		4096UL
 #define WORDS		(PAGE / sizeof(uint64_t))
 
+/*
+ * How many times slower than a stock kernel this one is, by what the environment says (KVOFF_SLOW, 1 where it says
+ * nothing). Tests are so much more patient, and repeat things so much less often.
+ */
+unsigned int rig_slow(void);
+
 /* Waits poll; this only ends a wait for something that will never come. */
-#define PATIENCE_MS	60000
+#define PATIENCE_MS	(60000 * rig_slow())
 
 #define RIG_REGIONS	8
 
 /* The harness ends a test after 30 s unless it says otherwise; an emulated machine on a busy host is slower than that. */
 #undef TEST_TIMEOUT_DEFAULT
 #define TEST_TIMEOUT_DEFAULT	300
+#undef TEST_F
+#define TEST_F(fixture, test)	TEST_F_TIMEOUT(fixture, test, TEST_TIMEOUT_DEFAULT)
+#undef TEST_F_TIMEOUT
+#define TEST_F_TIMEOUT(fixture, test, seconds)	__TEST_F_IMPL(fixture, test, -1, (seconds) * rig_slow())
 
 /**
  * struct region - an attachment and what it has mapped
