@@ -132,6 +132,7 @@ static vm_fault_t kvoff_fault(struct vm_fault *vmf)
 	folio_lock(folio);
 	trace_kvoff_fault(region->id, block, b->tier, vmf->flags & FAULT_FLAG_WRITE, first);
 	kvoff_block_unlock(b);
+	kvoff_hook(fault);
 
 	vmf->page = folio_page(folio, vmf->pgoff & ((1UL << order) - 1));
 	return VM_FAULT_LOCKED;

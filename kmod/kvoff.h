@@ -700,7 +700,7 @@ void kvoff_sysfs_policy_changed(void);
 /* ---- tests only: delays that widen races, copies that fail; absent from a normal build ---- */
 #ifdef KVOFF_TEST_HOOKS
 #include <linux/delay.h>
-extern unsigned int kvoff_hook_mkwrite_ms, kvoff_hook_copy_ms, kvoff_hook_flip_ms;
+extern unsigned int kvoff_hook_fault_ms, kvoff_hook_mkwrite_ms, kvoff_hook_copy_ms, kvoff_hook_flip_ms;
 extern bool kvoff_hook_copy_bad;
 #define kvoff_hook(name)	do { if (READ_ONCE(kvoff_hook_##name##_ms)) msleep(kvoff_hook_##name##_ms); } while (0)
 #else

@@ -19,7 +19,8 @@ static struct cdev kvoff_control_cdev;
 
 #ifdef KVOFF_TEST_HOOKS
 /* Delays in milliseconds at the places where races were found, for the tests that look for them. */
-unsigned int kvoff_hook_mkwrite_ms, kvoff_hook_copy_ms, kvoff_hook_flip_ms;
+unsigned int kvoff_hook_fault_ms, kvoff_hook_mkwrite_ms, kvoff_hook_copy_ms, kvoff_hook_flip_ms;
+module_param_named(hook_fault_ms, kvoff_hook_fault_ms, uint, 0600);
 module_param_named(hook_mkwrite_ms, kvoff_hook_mkwrite_ms, uint, 0600);
 module_param_named(hook_copy_ms, kvoff_hook_copy_ms, uint, 0600);
 module_param_named(hook_flip_ms, kvoff_hook_flip_ms, uint, 0600);

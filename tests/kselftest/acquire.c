@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -126,6 +127,64 @@ TEST_F(acquire, closing_lets_go)
 	/* closes a number that is free, which does no harm here */
 	region_close(&a);
 	EXPECT_EQ(0, move_one(&self->rig, self->r, 3, self->rig.far, 0));
+}
+
+/**
+ * struct stops - moves of block 0 to and fro that stop it
+ * @nr:		how many succeeded
+ * @odd:	results that nothing of this can explain
+ */
+struct stops {
+	struct rig *rig;
+	struct region *r;
+	atomic_bool stop;
+	atomic_uint nr;
+	atomic_uint odd;
+};
+
+static void *stops_main(void *arg)
+{
+	struct stops *s = arg;
+
+	while (!atomic_load(&s->stop)) {
+		uint32_t to = tier_of(s->r, 0) == s->rig->near ? s->rig->far : s->rig->near;
+		int ret = move_one(s->rig, s->r, 0, to, KVOFF_MOVE_STOP);
+
+		if (!ret)
+			atomic_fetch_add(&s->nr, 1);
+		else if (ret != -EAGAIN)
+			atomic_fetch_add(&s->odd, 1);
+	}
+	return NULL;
+}
+
+/*
+ * The mover says that it moves the block before it looks who holds it. If it looked first, it would not see who comes
+ * between the two, and who comes would not see it.
+ */
+TEST_F(acquire, look_and_leap)
+{
+	struct stops s = { .rig = &self->rig, .r = self->r };
+	uint64_t end = now_ms() + PATIENCE_MS, loc;
+	unsigned int held;
+	pthread_t t;
+
+	/* some time between the two, where the module has it */
+	hook_set("flip", 10);
+	ASSERT_EQ(0, pthread_create(&t, NULL, stops_main, &s));
+	for (held = 0; (held < 30 || atomic_load(&s.nr) < 30) && now_ms() < end; held++) {
+		loc = hold(self->r, 0);
+		usleep(30000);
+		EXPECT_EQ(loc, location(self->r, 0));
+		let_go(self->r, 0);
+		usleep(1000 * (held % 32));
+	}
+	atomic_store(&s.stop, true);
+	pthread_join(t, NULL);
+	hook_set("flip", 0);
+	EXPECT_LE(30, atomic_load(&s.nr));
+	EXPECT_EQ(0, atomic_load(&s.odd));
+	EXPECT_EQ(0, count_wrong(self->r->data, NR * BS, 1));
 }
 
 /* What @child says through the pipe is that it is where we want it. */

@@ -33,6 +33,7 @@ FIXTURE_VARIANT_ADD(write_races, 2m) { .bs = 2 * MIB };
 
 static void hooks_off(void)
 {
+	hook_set("fault", 0);
 	hook_set("mkwrite", 0);
 	hook_set("copy", 0);
 	hook_set("flip", 0);
@@ -120,6 +121,62 @@ TEST_F(write_races, write_to_a_block_mapped_for_reading_while_arming)
 	ASSERT_EQ(0, move_one(&self->rig, self->r, 0, self->rig.near, 0));
 	EXPECT_EQ(0, count_wrong(self->r->data, self->r->bs, 1));
 	race_write_fault(_metadata, self);
+}
+
+static void *load(void *arg)
+{
+	volatile uint64_t *p = arg;
+
+	return (void *)p[0];
+}
+
+/*
+ * A load's fault holds the frame, locked, and maps it a little later: the mover waits for that, and the move
+ * succeeds.
+ */
+static void load_in_flight(struct __test_metadata *_metadata, FIXTURE_DATA(write_races) *self, pthread_t *t)
+{
+	uint64_t faults = stat_now("faults"), end = now_ms() + PATIENCE_MS;
+
+	ASSERT_EQ(0, hook_set("fault", 2000));
+	ASSERT_EQ(0, pthread_create(t, NULL, load, (void *)self->p));
+	/* counted just before it takes the block lock */
+	while (stat_now("faults") == faults && now_ms() < end)
+		nap();
+	EXPECT_LT(faults, stat_now("faults"));
+	usleep(20000);
+}
+
+static void load_has_landed(struct __test_metadata *_metadata, FIXTURE_DATA(write_races) *self, pthread_t t)
+{
+	pthread_join(t, NULL);
+	hooks_off();
+	EXPECT_EQ(self->rig.far, tier_of(self->r, 0));
+	EXPECT_EQ(0, count_wrong(self->r->data, self->r->bs, 1));
+	EXPECT_EQ(0, move_one(&self->rig, self->r, 0, self->rig.near, 0));
+	EXPECT_EQ(0, count_wrong(self->r->data, self->r->bs, 1));
+}
+
+TEST_F(write_races, load_in_flight_while_arming)
+{
+	pthread_t t;
+
+	ASSERT_EQ(0, move_one(&self->rig, self->r, 0, self->rig.far, 0));
+	ASSERT_EQ(0, move_one(&self->rig, self->r, 0, self->rig.near, 0));
+	load_in_flight(_metadata, self, &t);
+	EXPECT_EQ(0, move_one(&self->rig, self->r, 0, self->rig.far, 0));
+	load_has_landed(_metadata, self, t);
+}
+
+TEST_F(write_races, load_in_flight_while_flipping)
+{
+	struct mover m;
+	pthread_t t;
+
+	ASSERT_EQ(0, mover_catch(&m, &self->rig, self->r, "copy", KVOFF_STATE_COPYING));
+	load_in_flight(_metadata, self, &t);
+	EXPECT_EQ(0, mover_join(&m));
+	load_has_landed(_metadata, self, t);
 }
 
 /* A store during the copy cancels the move. */
@@ -213,6 +270,53 @@ TEST_F(write_races, read_pin_during_the_copy)
 	EXPECT_EQ(44, pin.got);
 	EXPECT_EQ(0, move_one(&self->rig, self->r, 0, self->rig.far, 0));
 	EXPECT_TRUE(is_whole(self->r, 9, 44));
+}
+
+static void *store_43(void *arg)
+{
+	volatile uint64_t *p = arg;
+
+	p[9] = 43;
+	return NULL;
+}
+
+/* The block is about to become its twin, which does not hold what is written now. */
+TEST_F(write_races, write_during_a_flip_to_a_twin)
+{
+	uint64_t flips = stat_now("flips");
+	struct mover m;
+	pthread_t t;
+	int error;
+
+	ASSERT_EQ(0, sysfs_write("tuning/twins", "1"));
+	ASSERT_EQ(0, move_one(&self->rig, self->r, 0, self->rig.far, 0));
+	ASSERT_EQ(0, move_one(&self->rig, self->r, 0, self->rig.near, 0));
+	EXPECT_EQ(flips + 1, stat_now("flips"));
+	/* mapped for reading: the store has only to be allowed */
+	EXPECT_EQ(0, count_wrong(self->r->data, self->r->bs, 1));
+	ASSERT_EQ(0, mover_catch(&m, &self->rig, self->r, "flip", KVOFF_STATE_MOVING));
+	ASSERT_EQ(0, pthread_create(&t, NULL, store_43, (void *)self->p));
+	error = mover_join(&m);
+	pthread_join(t, NULL);
+	EXPECT_TRUE(error == 0 || error == -EBUSY) TH_LOG("error %d", error);
+	EXPECT_TRUE(is_whole(self->r, 9, 43));
+	/* and no twin of before comes back */
+	EXPECT_EQ(0, move_one(&self->rig, self->r, 0, error ? self->rig.far : self->rig.near, 0));
+	EXPECT_TRUE(is_whole(self->r, 9, 43));
+}
+
+/* What is given up while it is copied is given up after that. */
+TEST_F(write_races, discard_during_the_copy)
+{
+	struct mover m;
+	uint64_t freed;
+
+	ASSERT_EQ(0, mover_catch(&m, &self->rig, self->r, "copy", KVOFF_STATE_COPYING));
+	EXPECT_EQ(0, region_discard(self->r, 0, 1, &freed));
+	EXPECT_EQ(1, freed);
+	EXPECT_EQ(0, mover_join(&m));
+	EXPECT_EQ(0, tiers_sum("used_bytes"));
+	EXPECT_EQ(0, count_nonzero(self->r->data, self->r->bs));
 }
 
 /*
