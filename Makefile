@@ -57,7 +57,7 @@ $(B)/bin $(B)/lib:
 
 skip-note	= not built here for want of libraries: $(skipped). make vm-build builds them in the Debian 13 root
 
-.PHONY: all progs demo check vm vm-build install install-kmod clean help list-tests-native list-tests-guest
+.PHONY: all progs demo check check-debug check-mutants vm vm-build install install-kmod clean help list-tests-native list-tests-guest
 all: progs kmod
 	$(if $(skipped),@echo "$(skip-note)")
 	$(if $(wildcard /lib/modules/$(firstword $(KERNELS))/build),,@echo "no headers for kernel $(KERNELS): no module built")
@@ -69,6 +69,13 @@ demo:
 # make check KERNEL=6.12 SUITE=name-stays runs one kernel and suite; SEED= is the random attacks'
 check:
 	tests/check $(addprefix -k ,$(KERNEL)) $(addprefix -s ,$(SUITE)) $(addprefix -S ,$(SEED))
+
+# the module's tests on a kernel that looks for bugs (tests/debug)
+check-debug:
+	tests/check -s debug
+# the tests themselves: they must fail when the module is broken. MUTANT="NAME..." runs single ones (tests/mutants)
+check-mutants:
+	tests/mutants/run $(addprefix -k ,$(KERNEL)) $(addprefix -j ,$(JOBS)) $(MUTANT)
 
 # A shell in the emulated machine, with the module loaded and the programs in the path.
 vm: vm-build
@@ -97,6 +104,8 @@ help:
 	@echo "make demo      boot an emulated CXL machine and replay a trace of an inference service in it"
 	@echo "make check     all tests; KERNEL=6.12|newest and SUITE=NAME select, SEED=N is for the random ones"
 	@echo "make soak      a million random operations (about an hour); OPS=, SEED=, KERNEL=, HOOKS=y"
+	@echo "make check-debug    the module's tests on a kernel with checkers, which is built once (20 to 60 minutes)"
+	@echo "make check-mutants  whether the tests see faults: the module is broken on purpose; MUTANT=NAME, JOBS=guests"
 	@echo "make           what this machine can build; make install installs it (PREFIX, DESTDIR)"
 	@echo "make fuzz      parsers against inputs of chance; FUZZ_SECONDS= each"
 	@echo "make vm        a shell in the emulated machine; KERNEL=, MACHINE=cxl|cxl-switch|numa"

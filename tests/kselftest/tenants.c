@@ -326,7 +326,7 @@ static void *grab(void *arg)
 	struct grabber *g = arg;
 	int n;
 
-	for (n = 0; n < 3000; n++) {
+	for (n = 0; n < 3000 / (int)rig_slow(); n++) {
 		int ret = region_commit(&g->r, BS, NULL);
 
 		g->got += !ret;
@@ -353,7 +353,7 @@ TEST_F(tenants, two_regions_at_once)
 		ASSERT_EQ(0, region_create(&self->red, &g[i].r, BS, 4 * FRAMES));
 	for (i = 0; i < ARRAY_SIZE(g); i++)
 		ASSERT_EQ(0, pthread_create(&g[i].thread, NULL, grab, &g[i]));
-	for (i = 0; i < 2000; i++) {
+	for (i = 0; i < 2000 / rig_slow(); i++) {
 		uint64_t now = sysfs_u64("red/committed_bytes");
 
 		most = now > most ? now : most;
@@ -501,7 +501,7 @@ TEST_F(tenants, charges_under_churn)
 	ASSERT_NE(NULL, r);
 	ASSERT_EQ(0, set_tier_quota(&self->rig, "red", self->rig.near, 8 * BS));
 	ASSERT_EQ(0, pthread_create(&t, NULL, keep_moving, &c));
-	for (n = 0; n < 300; n++) {
+	for (n = 0; n < 300 / rig_slow(); n++) {
 		uint64_t near;
 
 		fill(r->data, 16 * BS, n);

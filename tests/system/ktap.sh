@@ -42,9 +42,9 @@ refuses() {
 	result $ok "$name"
 }
 
-# until TENTHS COMMAND...: poll until it succeeds, for so many tenths of a second at the most
+# until TENTHS COMMAND...: poll until it succeeds, for so many tenths of a second at the most (KVOFF_SLOW times as many)
 until_true() {
-	local left=$1
+	local left=$(($1 * ${KVOFF_SLOW:-1}))
 	shift
 	while ! "$@" >/dev/null 2>&1; do
 		left=$((left - 1))
