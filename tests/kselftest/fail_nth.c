@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #include "walk.h"
@@ -63,13 +62,6 @@ FIXTURE_TEARDOWN(fail_nth)
 	io_uring_queue_exit(&my.ring);
 	wrong = nth_down(&self->bed);
 	EXPECT_EQ(NULL, wrong) TH_LOG("%s", wrong);
-}
-
-static int call(int fd, unsigned long cmd, void *arg)
-{
-	int ret = ioctl(fd, cmd, arg);
-
-	return ret < 0 ? -errno : ret;
 }
 
 static int undo_fd(struct bed *bed)

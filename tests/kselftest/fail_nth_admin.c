@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/ioctl.h>
 
 #include "walk.h"
 
@@ -46,13 +45,6 @@ FIXTURE_TEARDOWN(fail_nth_admin)
 		return;
 	wrong = nth_down(&self->bed);
 	EXPECT_EQ(NULL, wrong) TH_LOG("%s", wrong);
-}
-
-static int call(int fd, unsigned long cmd, void *arg)
-{
-	int ret = ioctl(fd, cmd, arg);
-
-	return ret < 0 ? -errno : ret;
 }
 
 static int undo_fd(struct bed *bed)
@@ -179,6 +171,45 @@ TEST_F_TIMEOUT(fail_nth_admin, tenants, 600)
 	WALK_REFUSED(.name = "tier add", .run = do_tier_add, .undo = do_tier_remove);
 	ASSERT_EQ(0, do_tier_add(&self->bed));
 	EXPECT_EQ(0, do_tenant_remove(&self->bed));
+}
+
+/* ---- drains and bad memory ---- */
+
+static int do_drain(struct bed *bed)
+{
+	struct kvoff_ctl_tier_drain arg = { .size = sizeof(arg), .name = "cxl0", .keep = 4 * BS };
+
+	return call(bed->rig.control, KVOFF_CTL_TIER_DRAIN, &arg);
+}
+
+static int do_drain_stop(struct bed *bed)
+{
+	struct kvoff_ctl_tier_drain arg = { .size = sizeof(arg), .flags = KVOFF_DRAIN_STOP, .name = "cxl0" };
+
+	return call(bed->rig.control, KVOFF_CTL_TIER_DRAIN, &arg);
+}
+
+TEST_F_TIMEOUT(fail_nth_admin, drain, 600)
+{
+	if (!is_known(self->bed.rig.control, KVOFF_CTL_TIER_DRAIN))
+		SKIP(return, "this module has no drains");
+	WALK(.name = "drain", .run = do_drain, .undo = do_drain_stop);
+	WALK(.name = "drain stopped", .prepare = do_drain, .run = do_drain_stop);
+}
+
+/* Memory of the machine that is nobody's: each real report takes frames away for good. */
+static int do_poison(struct bed *bed)
+{
+	struct kvoff_ctl_poison arg = { .size = sizeof(arg), .addr = 16 * MIB, .length = PAGE };
+
+	return call(bed->rig.control, KVOFF_CTL_POISON, &arg);
+}
+
+TEST_F_TIMEOUT(fail_nth_admin, poison, 600)
+{
+	if (!is_known(self->bed.rig.control, KVOFF_CTL_POISON))
+		SKIP(return, "this module knows nothing of bad memory");
+	WALK(.name = "poison", .run = do_poison);
 }
 
 /* ---- the rest of control ---- */

@@ -5,7 +5,25 @@
 #ifndef WALK_H
 #define WALK_H
 
+#include <errno.h>
+#include <sys/ioctl.h>
+
 #include "nth.h"
+
+static inline int call(int fd, unsigned long cmd, void *arg)
+{
+	int ret = ioctl(fd, cmd, arg);
+
+	return ret < 0 ? -errno : ret;
+}
+
+/* Does this module know the call? */
+static inline bool is_known(int fd, unsigned long cmd)
+{
+	uint32_t size = 0;
+
+	return call(fd, cmd, &size) != -ENOTTY;
+}
 
 static inline void walk(struct __test_metadata *_metadata, struct bed *bed, bool must_fail, const struct nth_call *call)
 {
