@@ -142,8 +142,8 @@ static int do_write(struct bed *bed)
 TEST_F_TIMEOUT(fail_nth_framed, windows, 600)
 {
 	WALK_REFUSED(.name = "create", .run = do_create, .undo = undo_fd);
-	WALK_REFUSED(.name = "grow a window", .prepare = prepare_create, .run = do_grow, .undo = undo_grow,
-		     .cleanup = cleanup_fd);
+	WALK(.name = "grow a window", .prepare = prepare_create, .run = do_grow, .undo = undo_grow,
+	     .cleanup = cleanup_fd);
 	WALK_REFUSED(.name = "map a window", .prepare = prepare_window, .run = do_map, .undo = undo_map,
 		     .cleanup = cleanup_fd);
 	WALK(.name = "write to a window", .prepare = prepare_map, .run = do_write, .undo = undo_map,
