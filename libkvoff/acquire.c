@@ -35,14 +35,8 @@ static void drop(uint32_t *refs)
 	__atomic_fetch_sub(refs, 1, __ATOMIC_RELEASE);
 }
 
-/* After a reference was taken and the fence: true if the block stays. */
-static bool stays(struct libkvoff *kv, uint64_t block)
-{
-	return !(__atomic_load_n(&kv->state[block].location, __ATOMIC_ACQUIRE) & KVOFF_STATE_MOVING);
-}
-
 /* The block was being flipped: steps back until that is over, and tries again. 0 with a reference, -errno without. */
-static int take_again(struct libkvoff *kv, uint64_t block)
+static int take_again(struct libkvoff *kv, uint64_t block, uint64_t *location)
 {
 	uint32_t *refs = &kv->refs[block];
 	int ret;
@@ -57,13 +51,41 @@ static int take_again(struct libkvoff *kv, uint64_t block)
 			return lkv_fail(EOVERFLOW, "kvoff: %s: acquire: block %" PRIu64 " has %" PRIu32
 					" references of this process: no more fit", kv->name, block, REFS_MAX);
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	} while (!stays(kv, block));
+		*location = lkv_location(kv, block);
+	} while (*location & KVOFF_STATE_MOVING);
 	return 0;
 }
 
-static int acquire(struct libkvoff *kv, const struct lkv_blocks *blocks)
+static int poisoned(struct libkvoff *kv, uint64_t block)
 {
+	return lkv_fail(EIO, "kvoff: %s: acquire: the bytes of block %" PRIu64 " are lost to a memory error: discard or free it; "
+			"nothing was done", kv->name, block);
+}
+
+/* Where an acquired block's bytes are; NULL if that is not mapped here. */
+static char *address(const struct libkvoff *kv, uint64_t block, uint64_t location)
+{
+	const struct lkv_window *window;
+	uint64_t offset;
+
+	if (!kv->framed)
+		return kv->base + (block << kv->block_shift);
+	window = &kv->window[KVOFF_LOC_TIER(location) % KVOFF_MAX_TIERS];
+	offset = (uint64_t)KVOFF_LOC_FRAME(location) << kv->block_shift;
+	return offset < window->bytes ? window->base + offset : NULL;
+}
+
+static int not_mapped(struct libkvoff *kv, uint64_t block)
+{
+	return lkv_fail(ENXIO, "kvoff: %s: acquire: block %" PRIu64 " is in a part of a window that was added after this "
+			"process attached: attach again; nothing was done", kv->name, block);
+}
+
+static int acquire(struct libkvoff *kv, const struct lkv_blocks *blocks, void **addr)
+{
+	uint64_t location, block;
 	size_t taken, i;
+	char *at;
 	int ret;
 
 	for (taken = 0; taken < blocks->n; taken++)
@@ -77,11 +99,30 @@ static int acquire(struct libkvoff *kv, const struct lkv_blocks *blocks)
 	/* one fence for all: each was counted before it, and is looked at behind it */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	for (i = 0; i < blocks->n; i++) {
-		if (stays(kv, lkv_block(blocks, i)))
+		block = lkv_block(blocks, i);
+		location = lkv_location(kv, block);
+		if (location & KVOFF_STATE_MOVING) {
+			ret = take_again(kv, block, &location);
+			if (ret)
+				goto err_drop_others;
+		}
+		/* from here on it stays; a block that was freed has another generation or is not there */
+		if (!lkv_blocks_current(kv, blocks, i, location)) {
+			ret = lkv_blocks_stale(kv, "acquire", blocks, i, "nothing");
+			goto err_drop;
+		}
+		if (location & KVOFF_STATE_POISONED) {
+			ret = poisoned(kv, block);
+			goto err_drop;
+		}
+		if (!addr)
 			continue;
-		ret = take_again(kv, lkv_block(blocks, i));
-		if (ret)
-			goto err_drop_others;
+		at = address(kv, block, location);
+		if (!at) {
+			ret = not_mapped(kv, block);
+			goto err_drop;
+		}
+		addr[i] = at;
 	}
 	return 0;
 
@@ -96,12 +137,17 @@ err_drop:
 	return ret;
 }
 
-int libkvoff_acquire(struct libkvoff *kv, const uint64_t *index, size_t n)
+int libkvoff_acquire_addr(struct libkvoff *kv, const uint64_t *index, size_t n, void **addr)
 {
 	struct lkv_blocks blocks;
 	int ret = lkv_blocks_index(kv, "acquire", false, index, n, &blocks);
 
-	return ret ? ret : acquire(kv, &blocks);
+	return ret ? ret : acquire(kv, &blocks, addr);
+}
+
+int libkvoff_acquire(struct libkvoff *kv, const uint64_t *index, size_t n)
+{
+	return libkvoff_acquire_addr(kv, index, n, NULL);
 }
 
 int libkvoff_acquire_ptr(struct libkvoff *kv, const void *ptr, size_t len)
@@ -109,7 +155,7 @@ int libkvoff_acquire_ptr(struct libkvoff *kv, const void *ptr, size_t len)
 	struct lkv_blocks blocks;
 	int ret = lkv_blocks_range(kv, "acquire", false, ptr, len, &blocks);
 
-	return ret ? ret : acquire(kv, &blocks);
+	return ret ? ret : acquire(kv, &blocks, NULL);
 }
 
 /* Takes a reference of the caller's away, but leaves the entry other than zero. False if there is none. */
@@ -163,7 +209,8 @@ err_undo:
 int libkvoff_release(struct libkvoff *kv, const uint64_t *index, size_t n)
 {
 	struct lkv_blocks blocks;
-	int ret = lkv_blocks_index(kv, "release", false, index, n, &blocks);
+	/* a block that is acquired is not freed: where the handle is stale, the references are those of another */
+	int ret = lkv_blocks_live(kv, "release", index, n, &blocks);
 
 	return ret ? ret : release(kv, &blocks);
 }

@@ -6,9 +6,9 @@
 
 #include "blocks.h"
 
-static int check_access(struct libkvoff *kv, const char *call, bool reads)
+int lkv_check_access(struct libkvoff *kv, const char *call)
 {
-	if (kv->rdonly && !reads)
+	if (kv->rdonly)
 		return lkv_fail(EACCES, "kvoff: %s: %s: attached read-only: attach without LIBKVOFF_OPEN_RDONLY", kv->name,
 				call);
 	return 0;
@@ -21,22 +21,42 @@ int lkv_blocks_index(struct libkvoff *kv, const char *call, bool reads, const ui
 	size_t i;
 	int ret;
 
-	ret = check_access(kv, call, reads);
+	ret = reads ? 0 : lkv_check_access(kv, call);
 	if (ret)
 		return ret;
 	if (n && !index)
 		return lkv_fail(EINVAL, "kvoff: %s: %s: %zu blocks, but no array of indices (NULL)", kv->name, call, n);
-	*blocks = (struct lkv_blocks){ .index = index, .n = n };
+	*blocks = (struct lkv_blocks){ .index = index, .mask = kv->framed ? LKV_HANDLE_INDEX : UINT64_MAX, .n = n };
 	for (i = 0; i < n; i++)
-		bad |= index[i] >= kv->nr_blocks;
+		bad |= (index[i] & blocks->mask) >= kv->nr_blocks;
 	if (!bad)
 		return 0;
-	for (i = 0; index[i] < kv->nr_blocks; i++)
+	for (i = 0; (index[i] & blocks->mask) < kv->nr_blocks; i++)
 		;
 	return lkv_fail(ERANGE,
 			"kvoff: %s: %s: index %" PRIu64 " (entry %zu of %zu) is outside the region, which has %" PRIu64
 			" blocks: nothing was done",
-			kv->name, call, index[i], i, n, kv->nr_blocks);
+			kv->name, call, index[i] & blocks->mask, i, n, kv->nr_blocks);
+}
+
+int lkv_blocks_stale(struct libkvoff *kv, const char *call, const struct lkv_blocks *blocks, size_t i, const char *what)
+{
+	return lkv_fail(ESTALE,
+			"kvoff: %s: %s: the block of handle %#" PRIx64 " (index %" PRIu64 ", entry %zu of %zu) was freed: %s was done",
+			kv->name, call, blocks->index[i], lkv_block(blocks, i), i, blocks->n, what);
+}
+
+int lkv_blocks_live(struct libkvoff *kv, const char *call, const uint64_t *index, size_t n, struct lkv_blocks *blocks)
+{
+	int ret = lkv_blocks_index(kv, call, false, index, n, blocks);
+	size_t i;
+
+	if (ret || !kv->framed)
+		return ret;
+	for (i = 0; i < n; i++)
+		if (!lkv_is_current(index[i], lkv_location(kv, lkv_block(blocks, i))))
+			return lkv_blocks_stale(kv, call, blocks, i, "nothing");
+	return 0;
 }
 
 int lkv_blocks_range(struct libkvoff *kv, const char *call, bool reads, const void *ptr, size_t len,
@@ -45,7 +65,11 @@ int lkv_blocks_range(struct libkvoff *kv, const char *call, bool reads, const vo
 	uint64_t offset = libkvoff_offset(kv, ptr);
 	int ret;
 
-	ret = check_access(kv, call, reads);
+	if (kv->framed)
+		return lkv_fail(EOPNOTSUPP,
+				"kvoff: %s: %s: %p: a framed region's blocks have no addresses that stay: use the call that takes "
+				"handles", kv->name, call, ptr);
+	ret = reads ? 0 : lkv_check_access(kv, call);
 	if (ret)
 		return ret;
 	if (!len)
@@ -62,44 +86,107 @@ int lkv_blocks_range(struct libkvoff *kv, const char *call, bool reads, const vo
 	return 0;
 }
 
+int lkv_blocks_whole(struct libkvoff *kv, const char *call, const void *ptr, size_t len, struct lkv_blocks *blocks)
+{
+	uint64_t offset = libkvoff_offset(kv, ptr), rest = (UINT64_C(1) << kv->block_shift) - 1;
+	int ret = lkv_blocks_range(kv, call, false, ptr, len, blocks);
+
+	if (ret || !((offset | len) & rest))
+		return ret;
+	return lkv_fail(EINVAL,
+			"kvoff: %s: %s: the %zu bytes at %p (offset %" PRIu64 ") are not whole blocks of %" PRIu64
+			" bytes: nothing was done",
+			kv->name, call, len, ptr, offset, rest + 1);
+}
+
+static int compare(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+int lkv_blocks_runs(struct libkvoff *kv, const struct lkv_blocks *blocks,
+		    int (*run)(struct libkvoff *kv, uint64_t first, uint64_t nr))
+{
+	struct lkv_blocks in_order = *blocks;
+	uint64_t *sorted = NULL, first, last, next;
+	size_t i, n = blocks->n;
+	int ret = 0;
+
+	for (i = 1; i < n && lkv_block(blocks, i - 1) < lkv_block(blocks, i); i++)
+		;
+	/* without memory to sort it takes more calls */
+	if (i < n && (sorted = malloc(n * sizeof(*sorted)))) {
+		for (i = 0; i < n; i++)
+			sorted[i] = lkv_block(blocks, i);
+		qsort(sorted, n, sizeof(*sorted), compare);
+		in_order.index = sorted;
+	}
+	for (i = 0; i < n && !ret;) {
+		first = last = lkv_block(&in_order, i);
+		for (i++; i < n; i++) {
+			next = lkv_block(&in_order, i);
+			if (next - last > 1)
+				break;
+			last = next;
+		}
+		ret = run(kv, first, last - first + 1);
+	}
+	free(sorted);
+	return ret;
+}
+
 /* ------------------------------------------------------------------ hints */
 
 /* Writes only what changes: the line stays shared between those who say the same again and again. */
-static void change_bits(uint32_t *bits, uint32_t clear, uint32_t set)
+static uint32_t change_bits(uint32_t *bits, uint32_t clear, uint32_t set)
 {
 	uint32_t old = __atomic_load_n(bits, __ATOMIC_RELAXED), new;
 
 	do {
 		new = (old & ~clear) | set;
 		if (new == old)
-			return;
+			return 0;
 	} while (!__atomic_compare_exchange_n(bits, &old, new, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+	return old & ~new;
 }
 
 static void say(struct libkvoff *kv, const struct lkv_blocks *blocks, uint32_t clear, uint32_t set)
 {
+	uint32_t gone = 0;
 	size_t i;
 
 	for (i = 0; i < blocks->n; i++)
-		change_bits(&kv->hint[lkv_block(blocks, i)].bits, clear, set);
+		gone |= change_bits(&kv->hint[lkv_block(blocks, i)].bits, clear, set);
+	if (gone & KVOFF_HINT_PREFETCH)
+		lkv_reap_wake(kv);
+}
+
+void lkv_blocks_prefetch(struct libkvoff *kv, const struct lkv_blocks *blocks)
+{
+	say(kv, blocks, KVOFF_HINT_COLD | KVOFF_HINT_DONE, KVOFF_HINT_PREFETCH);
 }
 
 static void touch(struct libkvoff *kv, const struct lkv_blocks *blocks)
 {
 	struct kvoff_hint *hint;
+	uint32_t gone = 0;
 	size_t i;
 
 	for (i = 0; i < blocks->n; i++) {
 		hint = &kv->hint[lkv_block(blocks, i)];
 		__atomic_fetch_add(&hint->touches, 1, __ATOMIC_RELAXED);
-		change_bits(&hint->bits, KVOFF_HINT_PREFETCH | KVOFF_HINT_COLD | KVOFF_HINT_DONE, 0);
+		gone |= change_bits(&hint->bits, KVOFF_HINT_PREFETCH | KVOFF_HINT_COLD | KVOFF_HINT_DONE, 0);
 	}
+	if (gone & KVOFF_HINT_PREFETCH)
+		lkv_reap_wake(kv);
 }
 
 int libkvoff_touch(struct libkvoff *kv, const uint64_t *index, size_t n)
 {
 	struct lkv_blocks blocks;
-	int ret = lkv_blocks_index(kv, "touch", false, index, n, &blocks);
+	int ret = lkv_blocks_live(kv, "touch", index, n, &blocks);
 
 	if (!ret)
 		touch(kv, &blocks);
@@ -119,10 +206,10 @@ int libkvoff_touch_ptr(struct libkvoff *kv, const void *ptr, size_t len)
 int libkvoff_prefetch(struct libkvoff *kv, const uint64_t *index, size_t n)
 {
 	struct lkv_blocks blocks;
-	int ret = lkv_blocks_index(kv, "prefetch", false, index, n, &blocks);
+	int ret = lkv_blocks_live(kv, "prefetch", index, n, &blocks);
 
 	if (!ret)
-		say(kv, &blocks, KVOFF_HINT_COLD | KVOFF_HINT_DONE, KVOFF_HINT_PREFETCH);
+		lkv_blocks_prefetch(kv, &blocks);
 	return ret;
 }
 
@@ -132,7 +219,7 @@ int libkvoff_prefetch_ptr(struct libkvoff *kv, const void *ptr, size_t len)
 	int ret = lkv_blocks_range(kv, "prefetch", false, ptr, len, &blocks);
 
 	if (!ret)
-		say(kv, &blocks, KVOFF_HINT_COLD | KVOFF_HINT_DONE, KVOFF_HINT_PREFETCH);
+		lkv_blocks_prefetch(kv, &blocks);
 	return ret;
 }
 
@@ -158,7 +245,7 @@ static int hint(struct libkvoff *kv, const struct lkv_blocks *blocks, enum libkv
 int libkvoff_hint(struct libkvoff *kv, const uint64_t *index, size_t n, enum libkvoff_hint what)
 {
 	struct lkv_blocks blocks;
-	int ret = lkv_blocks_index(kv, "hint", false, index, n, &blocks);
+	int ret = lkv_blocks_live(kv, "hint", index, n, &blocks);
 
 	return ret ? ret : hint(kv, &blocks, what);
 }
@@ -179,83 +266,83 @@ static int discard_run(struct libkvoff *kv, uint64_t first, uint64_t nr)
 
 	if (!ret)
 		return 0;
+	if (ret == -EBUSY)
+		return lkv_fail(EBUSY, "kvoff: %s: discard of blocks %" PRIu64 " to %" PRIu64 ": one of them is acquired, release it "
+				"first: blocks before it were discarded", kv->name, first, first + nr - 1);
 	return lkv_fail(-ret, "kvoff: %s: discard of blocks %" PRIu64 " to %" PRIu64 " failed: %s: blocks before them were "
 			"discarded", kv->name, first, first + nr - 1, strerrordesc_np(-ret));
-}
-
-static int compare(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
 }
 
 int libkvoff_discard(struct libkvoff *kv, const uint64_t *index, size_t n)
 {
 	struct lkv_blocks blocks;
-	uint64_t *sorted = NULL;
-	size_t i, end;
-	int ret = lkv_blocks_index(kv, "discard", false, index, n, &blocks);
+	int ret = lkv_blocks_live(kv, "discard", index, n, &blocks);
 
 	if (ret)
 		return ret;
-	for (i = 1; i < n && index[i - 1] < index[i]; i++)
-		;
-	/* in order, neighbours go in one call; without memory to sort it takes more calls */
-	if (i < n) {
-		sorted = malloc(n * sizeof(*sorted));
-		if (sorted) {
-			memcpy(sorted, index, n * sizeof(*sorted));
-			qsort(sorted, n, sizeof(*sorted), compare);
-			index = sorted;
-		}
-	}
-	for (i = 0; i < n && !ret; i = end) {
-		for (end = i + 1; end < n && index[end] - index[end - 1] <= 1; end++)
-			;
-		ret = discard_run(kv, index[i], index[end - 1] - index[i] + 1);
-	}
-	free(sorted);
+	ret = lkv_blocks_runs(kv, &blocks, discard_run);
+	lkv_reap_wake(kv);
 	return ret;
 }
 
 int libkvoff_discard_ptr(struct libkvoff *kv, void *ptr, size_t len)
 {
-	uint64_t offset = libkvoff_offset(kv, ptr), rest = (UINT64_C(1) << kv->block_shift) - 1;
 	struct lkv_blocks blocks;
-	int ret = lkv_blocks_range(kv, "discard", false, ptr, len, &blocks);
+	int ret = lkv_blocks_whole(kv, "discard", ptr, len, &blocks);
 
 	if (ret)
 		return ret;
-	if ((offset | len) & rest)
-		return lkv_fail(EINVAL,
-				"kvoff: %s: discard: the %zu bytes at %p (offset %" PRIu64 ") are not whole blocks of %" PRIu64
-				" bytes: nothing was done",
-				kv->name, len, ptr, offset, rest + 1);
-	return discard_run(kv, blocks.first, blocks.n);
+	ret = discard_run(kv, blocks.first, blocks.n);
+	lkv_reap_wake(kv);
+	return ret;
 }
 
 /* ------------------------------------------------------------------ query */
 
-static void query(struct libkvoff *kv, const struct lkv_blocks *blocks, struct libkvoff_block *out)
+static void fill(struct libkvoff *kv, uint64_t block, uint64_t location, struct libkvoff_block *out)
 {
+	*out = (struct libkvoff_block){
+		.tier = location & KVOFF_STATE_PRESENT ? (int)KVOFF_LOC_TIER(location) : -1,
+		.flags = (location & (KVOFF_STATE_MOVING | KVOFF_STATE_COPYING) ? LIBKVOFF_BLOCK_MOVING : 0) |
+			 (location & KVOFF_STATE_SEALED ? LIBKVOFF_BLOCK_SEALED : 0) |
+			 (location & KVOFF_STATE_POISONED ? LIBKVOFF_BLOCK_POISONED : 0),
+		.generation = KVOFF_LOC_GEN(location),
+	};
+	if (kv->rdonly)
+		return;
+	out->touches = __atomic_load_n(&kv->hint[block].touches, __ATOMIC_RELAXED);
+	if (__atomic_load_n(&kv->refs[block], __ATOMIC_RELAXED))
+		out->flags |= LIBKVOFF_BLOCK_ACQUIRED;
+}
+
+/* Fills all of @out, whatever it returns. */
+static int query(struct libkvoff *kv, const struct lkv_blocks *blocks, struct libkvoff_block *out)
+{
+	size_t i, stale = SIZE_MAX, poisoned = SIZE_MAX;
 	uint64_t location, block;
-	size_t i;
 
 	for (i = 0; i < blocks->n; i++) {
 		block = lkv_block(blocks, i);
 		location = __atomic_load_n(&kv->state[block].location, __ATOMIC_RELAXED);
-		out[i] = (struct libkvoff_block){
-			.tier = location & KVOFF_STATE_PRESENT ? (int)KVOFF_LOC_TIER(location) : -1,
-			.flags = location & (KVOFF_STATE_MOVING | KVOFF_STATE_COPYING) ? LIBKVOFF_BLOCK_MOVING : 0,
-			.generation = KVOFF_LOC_GEN(location),
-		};
-		if (kv->rdonly)
-			continue;
-		out[i].touches = __atomic_load_n(&kv->hint[block].touches, __ATOMIC_RELAXED);
-		if (__atomic_load_n(&kv->refs[block], __ATOMIC_RELAXED))
-			out[i].flags |= LIBKVOFF_BLOCK_ACQUIRED;
+		if (lkv_blocks_current(kv, blocks, i, location)) {
+			fill(kv, block, location, &out[i]);
+			if (out[i].flags & LIBKVOFF_BLOCK_POISONED && poisoned == SIZE_MAX)
+				poisoned = i;
+		} else {
+			/* nothing of what has its index now */
+			out[i] = (struct libkvoff_block){ .tier = -1, .generation = KVOFF_LOC_GEN(location) };
+			if (stale == SIZE_MAX)
+				stale = i;
+		}
 	}
+	if (stale != SIZE_MAX)
+		return lkv_blocks_stale(kv, "query", blocks, stale, "the rest");
+	if (poisoned != SIZE_MAX)
+		return lkv_fail(EIO,
+				"kvoff: %s: query: the bytes of block %" PRIu64 " (entry %zu of %zu) are lost to a memory error: "
+				"discard or free it",
+				kv->name, lkv_block(blocks, poisoned), poisoned, blocks->n);
+	return 0;
 }
 
 int libkvoff_query(struct libkvoff *kv, const uint64_t *index, size_t n, struct libkvoff_block *out)
@@ -265,9 +352,7 @@ int libkvoff_query(struct libkvoff *kv, const uint64_t *index, size_t n, struct 
 
 	if (!ret && n && !out)
 		ret = lkv_fail(EINVAL, "kvoff: %s: query: no place for the answer (NULL)", kv->name);
-	if (!ret)
-		query(kv, &blocks, out);
-	return ret;
+	return ret ? ret : query(kv, &blocks, out);
 }
 
 int libkvoff_query_ptr(struct libkvoff *kv, const void *ptr, struct libkvoff_block *out)
@@ -277,7 +362,5 @@ int libkvoff_query_ptr(struct libkvoff *kv, const void *ptr, struct libkvoff_blo
 
 	if (!ret && !out)
 		ret = lkv_fail(EINVAL, "kvoff: %s: query: no place for the answer (NULL)", kv->name);
-	if (!ret)
-		query(kv, &blocks, out);
-	return ret;
+	return ret ? ret : query(kv, &blocks, out);
 }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 
-libkvoff-src	:= $(addprefix libkvoff/,acquire.c bitmap.c blocks.c commit.c device.c error.c fallback.c heap.c region.c \
-		   space.c stats.c)
+libkvoff-src	:= $(addprefix libkvoff/,acquire.c adopt.c bitmap.c blocks.c commit.c device.c error.c fallback.c \
+		   frames.c heap.c reap.c region.c seal.c space.c stats.c window.c)
 libkvoff-objs	:= $(patsubst %.c,$(B)/obj/%.o,$(libkvoff-src))
 # what programs are linked with; changes when a program built with the old one could not run with the new one
 libkvoff-soname	:= libkvoff.so.0

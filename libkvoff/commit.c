@@ -187,6 +187,19 @@ static void trim(struct libkvoff *kv)
 		heap->committed -= give;
 }
 
+/* What nobody may write to must not be given out again: it loses its memory at once. */
+static void empty_spent(struct libkvoff *kv, uint64_t first, uint64_t end)
+{
+	uint64_t from;
+
+	for (; first < end; first++) {
+		for (from = first; first < end && lkv_location(kv, first) & LKV_SPENT; first++)
+			;
+		if (first > from && !kv->backend->discard(kv, from, first - from) && kv->backend->present)
+			kv->backend->present(kv, from, first - from, false);
+	}
+}
+
 void lkv_commit_unuse(struct libkvoff *kv, const struct lkv_run *run)
 {
 	uint64_t block, end = run->first + run->nr;
@@ -197,6 +210,7 @@ void lkv_commit_unuse(struct libkvoff *kv, const struct lkv_run *run)
 	kv->heap->in_use -= run->nr;
 	if (run->nr >= ASK_HIGH && !kv->backend->info(kv, &info) && info.high < end)
 		end = info.high;
+	empty_spent(kv, run->first, end);
 	for (block = run->first; block < end; block++)
 		if (lkv_is_present(kv, block))
 			lkv_bitmap_set(&kv->heap->resident, block);

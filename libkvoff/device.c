@@ -10,6 +10,7 @@
 #include "region.h"
 
 #define DEVICE_DIR "/dev/kvoff"
+#define NODE_LEN   (sizeof(DEVICE_DIR) + 1 + KVOFF_NAME_LEN)
 
 /* A signal that does not kill the process must not fail a call that has only been waiting. */
 static int call(int fd, unsigned long request, void *arg)
@@ -59,12 +60,72 @@ static int device_info(struct libkvoff *kv, struct kvoff_region_info *info)
 	return call(kv->fd, KVOFF_REGION_INFO, info);
 }
 
+static int device_seal(struct libkvoff *kv, uint64_t first, uint64_t nr, const void *tag, uint64_t *sealed)
+{
+	struct kvoff_region_seal s = { .size = sizeof(s), .first = first, .nr = nr };
+	int ret;
+
+	if (tag) {
+		s.flags = KVOFF_SEAL_TAG;
+		memcpy(s.tag, tag, sizeof(s.tag));
+	}
+	ret = call(kv->fd, KVOFF_REGION_SEAL, &s);
+	*sealed = s.sealed;
+	return ret;
+}
+
+static int device_units(struct libkvoff *kv, uint64_t from, struct kvoff_unit *out, uint32_t n)
+{
+	struct kvoff_region_units u = { .size = sizeof(u), .nr = n, .from = from, .units = (uintptr_t)out };
+	int ret = call(kv->fd, KVOFF_REGION_UNITS, &u);
+
+	return ret ? ret : (int)u.nr;
+}
+
+static int device_window(struct libkvoff *kv, struct kvoff_region_window *arg)
+{
+	arg->size = sizeof(*arg);
+	return call(kv->fd, KVOFF_REGION_WINDOW, arg);
+}
+
+static int blocks_call(struct libkvoff *kv, unsigned long request, const uint64_t *index, uint32_t n, uint32_t *done)
+{
+	struct kvoff_region_blocks b = { .size = sizeof(b), .nr = n, .blocks = (uintptr_t)index };
+	int ret = call(kv->fd, request, &b);
+
+	*done = b.done;
+	return ret;
+}
+
+static int device_block_alloc(struct libkvoff *kv, const uint64_t *index, uint32_t n, uint32_t *done)
+{
+	return blocks_call(kv, KVOFF_REGION_BLOCK_ALLOC, index, n, done);
+}
+
+static int device_block_free(struct libkvoff *kv, const uint64_t *index, uint32_t n, uint32_t *done)
+{
+	return blocks_call(kv, KVOFF_REGION_BLOCK_FREE, index, n, done);
+}
+
+static int device_eventfd(struct libkvoff *kv, int fd)
+{
+	struct kvoff_region_eventfd e = { .size = sizeof(e), .fd = fd };
+
+	return call(kv->fd, KVOFF_REGION_EVENTFD, &e);
+}
+
 const struct lkv_backend lkv_device = {
 	.commit = device_commit,
 	.uncommit = device_uncommit,
 	.discard = device_discard,
 	.settle = device_settle,
 	.info = device_info,
+	.seal = device_seal,
+	.units = device_units,
+	.window = device_window,
+	.block_alloc = device_block_alloc,
+	.block_free = device_block_free,
+	.eventfd = device_eventfd,
 };
 
 static int map_all(struct libkvoff *kv)
@@ -72,9 +133,15 @@ static int map_all(struct libkvoff *kv)
 	uint64_t nr = kv->nr_blocks;
 	int ret;
 
-	ret = lkv_map_data(kv, KVOFF_OFF_DATA);
-	if (ret)
-		return ret;
+	if (kv->framed) {
+		ret = lkv_windows_map(kv);
+		if (ret)
+			return ret;
+	} else {
+		kv->base = lkv_map_data(kv, KVOFF_OFF_DATA, kv->length);
+		if (!kv->base)
+			return -errno;
+	}
 	kv->state = lkv_map_array(kv, "state", lkv_array_bytes(nr, sizeof(*kv->state)), PROT_READ, KVOFF_OFF_STATE);
 	if (!kv->state)
 		return -errno;
@@ -117,33 +184,120 @@ static int open_failed(const char *node, const char *tenant, int err)
 	}
 }
 
+/* -errno with a message. */
+static int open_node(char *node, size_t size, const char *tenant)
+{
+	int fd;
+
+	snprintf(node, size, DEVICE_DIR "/%s", tenant);
+	fd = open(node, O_RDWR | O_CLOEXEC);
+	return fd < 0 ? open_failed(node, tenant, errno) : fd;
+}
+
+static int create_failed(const char *node, const struct lkv_create *create, int err)
+{
+	const char *hint = err == ENOTTY ? " (the node is not kvoff's, or of an older version)" : "";
+	char size[LKV_SIZE_LEN];
+
+	if (err == EEXIST)
+		return lkv_fail(err,
+				"kvoff: %s: this user has a region of the name \"%s\" already: libkvoff_open_named() attaches to "
+				"it, kvoffctl regions rm ends it",
+				node, create->name);
+	/* a module that does not know the flags, or the fields at the end */
+	if ((err == EINVAL || err == E2BIG || err == EOPNOTSUPP) && (create->framed || create->name[0]))
+		return lkv_fail(EOPNOTSUPP,
+				"kvoff: %s: a region%s%s was refused (%s): this kernel module is of a version that does not know "
+				"such",
+				node, create->framed ? " with LIBKVOFF_OPEN_FRAMED" : "",
+				create->name[0] ? " with a name" : "", strerrordesc_np(err));
+	return lkv_fail(err, "kvoff: %s: making a region of %s with blocks of %u KiB failed: %s%s", node,
+			lkv_size(size, create->length), create->block_size >> 10, strerrordesc_np(err), hint);
+}
+
 int lkv_device_create(struct libkvoff *kv, const struct lkv_create *create)
 {
 	struct kvoff_region_create c = {
 		.size = sizeof(c),
+		.flags = (create->framed ? KVOFF_REGION_FRAMED : 0) | (create->name[0] ? KVOFF_REGION_NAMED : 0),
+		.mode = create->mode,
+		.ttl_s = create->ttl_s,
 		.block_size = create->block_size,
 		.fd_flags = (__u32)create->cloexec,
 		.length = create->length,
 		.unit_size = create->unit_size,
 	};
-	char node[sizeof(DEVICE_DIR) + 1 + KVOFF_NAME_LEN], size[LKV_SIZE_LEN];
+	char node[NODE_LEN];
 	int fd, ret;
 
-	snprintf(node, sizeof(node), DEVICE_DIR "/%s", create->tenant);
 	memcpy(c.label, create->label, sizeof(c.label));
-	fd = open(node, O_RDWR | O_CLOEXEC);
+	memcpy(c.name, create->name, sizeof(c.name));
+	fd = open_node(node, sizeof(node), create->tenant);
 	if (fd < 0)
-		return open_failed(node, create->tenant, errno);
+		return fd;
 	ret = call(fd, KVOFF_REGION_CREATE, &c);
 	close(fd);
 	if (ret < 0)
-		return lkv_fail(-ret, "kvoff: %s: making a region of %s with blocks of %u KiB failed: %s%s", node,
-				lkv_size(size, create->length), create->block_size >> 10, strerrordesc_np(-ret),
-				ret == -ENOTTY ? " (the node is not kvoff's, or of an older version)" : "");
+		return create_failed(node, create, -ret);
 	kv->fd = ret;
 	kv->backend = &lkv_device;
+	kv->framed = create->framed;
 	lkv_set_size(kv, c.id, c.label, create->block_size, create->length);
+	ret = kv->framed ? lkv_windows_take(kv, create) : 0;
+	return ret ? ret : map_all(kv);
+}
+
+/* What the region is comes from the kernel. */
+static int map_attached(struct libkvoff *kv)
+{
+	struct kvoff_region_info info;
+	unsigned int tier;
+	int ret;
+
+	kv->backend = &lkv_device;
+	ret = device_info(kv, &info);
+	if (ret < 0)
+		return lkv_fail(-ret, "kvoff: attach: the region does not answer: %s", strerrordesc_np(-ret));
+	kv->framed = info.flags & KVOFF_REGION_FRAMED;
+	lkv_set_size(kv, info.id, info.label, info.block_size, info.length);
+	for (tier = 0; tier < KVOFF_MAX_TIERS; tier++)
+		kv->window[tier].bytes = info.window[tier];
 	return map_all(kv);
+}
+
+int lkv_device_open(struct libkvoff *kv, const char *tenant, uid_t uid, const char *name, int cloexec)
+{
+	struct kvoff_region_open o = {
+		.size = sizeof(o),
+		.fd_flags = (__u32)(cloexec | (kv->rdonly ? O_RDONLY : O_RDWR)),
+		.uid = uid == LIBKVOFF_UID_SELF ? KVOFF_UID_SELF : uid,
+	};
+	char node[NODE_LEN];
+	int fd, ret;
+
+	snprintf(o.name, sizeof(o.name), "%s", name);
+	fd = open_node(node, sizeof(node), tenant);
+	if (fd < 0)
+		return fd;
+	ret = call(fd, KVOFF_REGION_OPEN, &o);
+	close(fd);
+	switch (ret) {
+	case -ENOENT:
+		return lkv_fail(ENOENT,
+				"kvoff: %s: there is no region of the name \"%s\" of user %u in this IPC namespace: make it with "
+				"libkvoff_open() and a name; kvoffctl regions shows those there are",
+				node, name, (unsigned int)(uid == LIBKVOFF_UID_SELF ? geteuid() : uid));
+	case -EACCES:
+		return lkv_fail(EACCES,
+				"kvoff: %s: the mode of region \"%s\" does not let user %u %s: whoever makes it gives it a mode",
+				node, name, (unsigned int)geteuid(), kv->rdonly ? "read it" : "read and write it");
+	case -ENOTTY:
+		return lkv_fail(EOPNOTSUPP, "kvoff: %s: this kernel module is of a version that knows no named regions", node);
+	}
+	if (ret < 0)
+		return lkv_fail(-ret, "kvoff: %s: opening region \"%s\": %s", node, name, strerrordesc_np(-ret));
+	kv->fd = ret;
+	return map_attached(kv);
 }
 
 int lkv_device_attach(struct libkvoff *kv, int fd, int cloexec)
@@ -152,7 +306,6 @@ int lkv_device_attach(struct libkvoff *kv, int fd, int cloexec)
 		.size = sizeof(a),
 		.fd_flags = (__u32)(cloexec | (kv->rdonly ? O_RDONLY : O_RDWR)),
 	};
-	struct kvoff_region_info info;
 	int ret;
 
 	ret = call(fd, KVOFF_REGION_ATTACH, &a);
@@ -172,11 +325,5 @@ int lkv_device_attach(struct libkvoff *kv, int fd, int cloexec)
 	if (ret < 0)
 		return lkv_fail(-ret, "kvoff: attach: descriptor %d: %s", fd, strerrordesc_np(-ret));
 	kv->fd = ret;
-	kv->backend = &lkv_device;
-	ret = device_info(kv, &info);
-	if (ret < 0)
-		return lkv_fail(-ret, "kvoff: attach: descriptor %d: the region does not answer: %s", fd,
-				strerrordesc_np(-ret));
-	lkv_set_size(kv, info.id, info.label, info.block_size, info.length);
-	return map_all(kv);
+	return map_attached(kv);
 }

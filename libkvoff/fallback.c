@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * A region without the module: a file in memory (memfd), so that other processes can attach to it as they do to a
- * real one. It holds a head, the data and the two shared arrays; references are each process's own, as nobody
+ * real one. It holds a head, the data (of a framed region: one window, in which block and frame have the same number) and
+ * the two shared arrays; references are each process's own, as nobody
  * looks at them. Nothing moves, no commit is refused, and a block counts as being in tier 0 from the first allocation
  * on it until the library gives its memory back.
  */
@@ -23,6 +24,7 @@
  * struct lkv_fallback_head - the first page of the file
  * @magic:	FALLBACK_MAGIC
  * @length, @unit_size, @block_size, @pid, @label: as in struct kvoff_region_info; constant
+ * @window:	bytes of a framed region's window, 0 in a mapped one; constant
  * @nr_attached: attachments; a process that dies without libkvoff_close() stays counted
  * @committed:	bytes
  * @used:	bytes in blocks whose state says that they have memory
@@ -34,6 +36,7 @@ struct lkv_fallback_head {
 	uint32_t block_size;
 	int32_t pid;
 	char label[KVOFF_NAME_LEN];
+	uint64_t window;
 	uint32_t nr_attached;
 	uint64_t committed;
 	uint64_t used;
@@ -41,7 +44,7 @@ struct lkv_fallback_head {
 
 static uint64_t state_offset(const struct libkvoff *kv)
 {
-	return OFF_DATA + ((kv->length + 4095) & ~UINT64_C(4095));
+	return OFF_DATA + (((kv->framed ? kv->window[0].bytes : kv->length) + 4095) & ~UINT64_C(4095));
 }
 
 static uint64_t hint_offset(const struct libkvoff *kv)
@@ -69,9 +72,14 @@ static int fallback_uncommit(struct libkvoff *kv, uint64_t bytes)
 
 static int fallback_discard(struct libkvoff *kv, uint64_t first, uint64_t nr)
 {
+	struct kvoff_state *state = (struct kvoff_state *)kv->state;
 	off_t start = (off_t)(OFF_DATA + (first << kv->block_shift));
+	uint64_t i;
 	int ret;
 
+	for (i = first; i < first + nr; i++)
+		if (state[i].location & KVOFF_STATE_SEALED)
+			__atomic_fetch_and(&state[i].location, ~(__u64)KVOFF_STATE_SEALED, __ATOMIC_RELEASE);
 	do {
 		ret = fallocate(kv->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, start,
 				(off_t)(nr << kv->block_shift));
@@ -96,6 +104,9 @@ static int fallback_info(struct libkvoff *kv, struct kvoff_region_info *info)
 	info->committed = __atomic_load_n(&head->committed, __ATOMIC_RELAXED);
 	info->used = __atomic_load_n(&head->used, __ATOMIC_RELAXED);
 	info->tier_used[0] = info->used;
+	info->flags = head->window ? KVOFF_REGION_FRAMED : 0;
+	info->window[0] = head->window;
+	info->fast_tiers = 1;
 	info->nr_attached = __atomic_load_n(&head->nr_attached, __ATOMIC_RELAXED);
 	info->pid = head->pid;
 	info->high = kv->nr_blocks;
@@ -123,6 +134,64 @@ static void fallback_present(struct libkvoff *kv, uint64_t first, uint64_t nr, b
 	__atomic_fetch_add(&kv->shared->used, yes ? changed : -changed, __ATOMIC_RELAXED);
 }
 
+static int fallback_seal(struct libkvoff *kv, uint64_t first, uint64_t nr, const void *tag, uint64_t *sealed)
+{
+	struct kvoff_state *state = (struct kvoff_state *)kv->state;
+
+	if (tag)
+		return -ENOTSUP;
+	for (*sealed = 0; *sealed < nr; (*sealed)++) {
+		if (!lkv_is_present(kv, first + *sealed))
+			return -ENODATA;
+		__atomic_fetch_or(&state[first + *sealed].location, KVOFF_STATE_SEALED, __ATOMIC_RELEASE);
+	}
+	return 0;
+}
+
+static int fallback_units(struct libkvoff *kv, uint64_t from, struct kvoff_unit *out, uint32_t n)
+{
+	return -ENOTSUP;
+}
+
+/* Indices are given out and taken back by one process, each by one thread at a time. */
+static int fallback_block_alloc(struct libkvoff *kv, const uint64_t *index, uint32_t n, uint32_t *done)
+{
+	struct kvoff_state *state = (struct kvoff_state *)kv->state;
+	uint64_t block, generation;
+
+	for (*done = 0; *done < n; (*done)++) {
+		block = index[*done];
+		if (block >= kv->window[0].bytes >> kv->block_shift)
+			return -ENOSPC;
+		generation = (KVOFF_LOC_GEN(state[block].location) + 1) & 0xffff;
+		__atomic_store_n(&state[block].location, block << 32 | generation << 16 | KVOFF_STATE_PRESENT,
+				 __ATOMIC_RELEASE);
+		__atomic_fetch_add(&kv->shared->used, UINT64_C(1) << kv->block_shift, __ATOMIC_RELAXED);
+	}
+	return 0;
+}
+
+static int fallback_block_free(struct libkvoff *kv, const uint64_t *index, uint32_t n, uint32_t *done)
+{
+	struct kvoff_state *state = (struct kvoff_state *)kv->state;
+	uint64_t block, old;
+
+	for (*done = 0; *done < n; (*done)++) {
+		block = index[*done];
+		/* as the kernel does it: one who acquires it now sees this, or is seen */
+		old = __atomic_fetch_or(&state[block].location, KVOFF_STATE_MOVING, __ATOMIC_SEQ_CST);
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		if (__atomic_load_n(&kv->refs[block], __ATOMIC_SEQ_CST)) {
+			__atomic_fetch_and(&state[block].location, ~(__u64)KVOFF_STATE_MOVING, __ATOMIC_SEQ_CST);
+			return -EBUSY;
+		}
+		__atomic_store_n(&state[block].location, (uint64_t)((KVOFF_LOC_GEN(old) + 1) & 0xffff) << 16,
+				 __ATOMIC_SEQ_CST);
+		__atomic_fetch_sub(&kv->shared->used, UINT64_C(1) << kv->block_shift, __ATOMIC_RELAXED);
+	}
+	return 0;
+}
+
 static void fallback_detach(struct libkvoff *kv)
 {
 	if (!kv->rdonly)
@@ -136,6 +205,10 @@ const struct lkv_backend lkv_fallback = {
 	.discard = fallback_discard,
 	.settle = fallback_settle,
 	.info = fallback_info,
+	.seal = fallback_seal,
+	.units = fallback_units,
+	.block_alloc = fallback_block_alloc,
+	.block_free = fallback_block_free,
 	.present = fallback_present,
 	.detach = fallback_detach,
 };
@@ -145,7 +218,10 @@ static void keep_from_children(struct libkvoff *kv)
 {
 	uint64_t nr = kv->nr_blocks;
 
-	madvise(kv->base, kv->length, MADV_DONTFORK);
+	if (kv->framed)
+		madvise(kv->window[0].base, kv->window[0].bytes, MADV_DONTFORK);
+	else
+		madvise(kv->base, kv->length, MADV_DONTFORK);
 	madvise((void *)kv->state, lkv_array_bytes(nr, sizeof(*kv->state)), MADV_DONTFORK);
 	if (kv->rdonly)
 		return;
@@ -157,8 +233,7 @@ static int map_all(struct libkvoff *kv)
 {
 	int prot = kv->rdonly ? PROT_READ : PROT_READ | PROT_WRITE;
 	uint64_t nr = kv->nr_blocks;
-	void *head;
-	int ret;
+	void *head, *data;
 
 	head = mmap(NULL, sizeof(*kv->shared), prot, MAP_SHARED, kv->fd, 0);
 	if (head == MAP_FAILED)
@@ -167,9 +242,13 @@ static int map_all(struct libkvoff *kv)
 	kv->backend = &lkv_fallback;
 	if (!kv->rdonly)
 		__atomic_fetch_add(&kv->shared->nr_attached, 1, __ATOMIC_RELAXED);
-	ret = lkv_map_data(kv, OFF_DATA);
-	if (ret)
-		return ret;
+	data = lkv_map_data(kv, OFF_DATA, kv->framed ? kv->window[0].bytes : kv->length);
+	if (!data)
+		return -errno;
+	if (kv->framed)
+		kv->window[0].base = data;
+	else
+		kv->base = data;
 	kv->state = lkv_map_array(kv, "state", lkv_array_bytes(nr, sizeof(*kv->state)), prot, state_offset(kv));
 	if (!kv->state)
 		return -errno;
@@ -193,9 +272,17 @@ int lkv_fallback_create(struct libkvoff *kv, const struct lkv_create *create)
 		.unit_size = create->unit_size,
 		.block_size = create->block_size,
 		.pid = getpid(),
+		.window = create->framed ? create->fast_bytes + create->far_bytes : 0,
+		.committed = create->framed ? create->fast_bytes + create->far_bytes : 0,
 	};
 	char file[KVOFF_NAME_LEN + 16], size[LKV_SIZE_LEN];
 
+	if (create->name[0])
+		return lkv_fail(ENOTSUP,
+				"kvoff: region \"%s\": plain memory (LIBKVOFF_FALLBACK=1) does not outlive its processes: a name needs "
+				"the module", create->name);
+	kv->framed = create->framed;
+	kv->window[0].bytes = head.window;
 	memcpy(head.label, create->label, sizeof(head.label));
 	snprintf(file, sizeof(file), "kvoff-%s", create->label);
 	lkv_set_size(kv, 0, create->label, create->block_size, create->length);
@@ -219,8 +306,11 @@ static bool head_ok(int fd, const struct lkv_fallback_head *head, struct libkvof
 		return false;
 	if (head->block_size < KVOFF_BLOCK_SIZE_MIN || head->block_size > KVOFF_BLOCK_SIZE_MAX ||
 	    head->block_size & (head->block_size - 1) || !head->length || head->length > KVOFF_REGION_SIZE_MAX ||
-	    head->length & (head->block_size - 1))
+	    head->length & (head->block_size - 1) || head->window > 2 * KVOFF_REGION_SIZE_MAX ||
+	    head->window & (head->block_size - 1))
 		return false;
+	kv->framed = head->window;
+	kv->window[0].bytes = head->window;
 	lkv_set_size(kv, 0, head->label, head->block_size, head->length);
 	return (uint64_t)st.st_size == file_size(kv);
 }

@@ -99,6 +99,10 @@ void *libkvoff_aligned_alloc(struct libkvoff *kv, size_t align, size_t size)
 	uint64_t offset = 0;
 	int ret;
 
+	if (kv->framed) {
+		lkv_fail(EOPNOTSUPP, "kvoff: %s: a framed region gives out blocks, not memory: libkvoff_block_alloc()", kv->name);
+		return NULL;
+	}
 	if (!kv->heap) {
 		lkv_fail(EPERM,
 			 "kvoff: %s: this process is attached to the region, and only the one that opened it allocates: "
@@ -140,6 +144,9 @@ int libkvoff_free(struct libkvoff *kv, void *ptr)
 
 	if (!ptr)
 		return 0;
+	if (kv->framed)
+		return lkv_fail(EOPNOTSUPP, "kvoff: %s: free of %p: a framed region gives out blocks: libkvoff_block_free()", kv->name,
+				ptr);
 	if (!kv->heap)
 		return lkv_fail(EINVAL, "kvoff: %s: free of %p: this process is attached, and the one that allocated frees",
 				kv->name, ptr);
@@ -159,6 +166,7 @@ int libkvoff_free(struct libkvoff *kv, void *ptr)
 	run = shared_blocks(kv, whole->start, whole->size, start, size);
 	lkv_commit_unuse(kv, &run);
 	pthread_mutex_unlock(&kv->heap->lock);
+	lkv_reap_wake(kv);
 	return 0;
 }
 

@@ -30,15 +30,18 @@ struct libkvoff;
  * @label:	a name for people, NULL for the program's
  * @block_size:	bytes, a power of two from 64 KiB to 2 MiB; 0 for 2 MiB, or, where @unit_size is given, the largest
  *		block size not above it (64 KiB at least)
- * @length:	bytes of address space; 0 for 1 TiB. Costs nothing until used. Rounded up to whole blocks
+ * @length:	bytes of address space; 0 for 1 TiB, in a framed region for as many blocks as the windows have frames. Costs
+ *		nothing until used. Rounded up to whole blocks
  * @unit_size:	bytes the server thinks in (one KV block of all layers, say); 0 if it has no such thing
  * @commit_step: bytes by which the library commits and uncommits; 0 for 64 MiB or 1/16 of @length, whichever is less.
  *		Rounded up to whole blocks
  * @name:	makes a region that outlives its processes, to be found by libkvoff_open_named(); NULL for none
  * @mode:	with @name: who else may open it, permission bits of 0666 as of a file; 0 for 0600
  * @ttl_s:	with @name: seconds that it waits, attached to by nobody, until it ends; 0 for ever
- * @fast_bytes:	LIBKVOFF_OPEN_FRAMED: bytes of the windows in the fastest tiers
- * @far_bytes:	LIBKVOFF_OPEN_FRAMED: bytes of the windows in all other tiers together
+ * @fast_bytes:	LIBKVOFF_OPEN_FRAMED: bytes of the windows in the fastest tiers together, rounded up to whole blocks
+ * @far_bytes:	LIBKVOFF_OPEN_FRAMED: bytes of the windows in all other tiers together, likewise; one of the two is
+ *		needed. Each is spread over its tiers in proportion to what they have available. A block moves into a
+ *		window only where a frame is free: leave some more frames than there will be blocks
  */
 struct libkvoff_options {
 	size_t size;
@@ -61,7 +64,8 @@ struct libkvoff_options {
 #define LIBKVOFF_OPEN_INHERIT	(1U << 0)
 /* libkvoff_attach(): map the data read-only; nothing can be allocated, touched or acquired through it */
 #define LIBKVOFF_OPEN_RDONLY	(1U << 1)
-/* libkvoff_open(): a framed region: blocks by index, in windows whose pages never move and can be registered for life */
+/* libkvoff_open(): a framed region: blocks by handle, in windows whose pages never change and can be registered for
+ * life */
 #define LIBKVOFF_OPEN_FRAMED	(1U << 2)
 
 /**
@@ -72,8 +76,11 @@ struct libkvoff_options {
  * Takes as long for 1 TiB as for 64 MiB: nothing is committed until it is allocated.
  * With LIBKVOFF_FALLBACK=1 in the environment and no module, the region is plain memory: everything works and
  * nothing moves (libkvoff_stats() says so).
+ * A framed region takes its windows here: they are memory at once, and zero.
  * Errors: -ENODEV, the module is not loaded; -EACCES, no permission on the tenant's node; -ENOENT, no such tenant;
- * -EINVAL, an option out of range; -ENOMEM, -EMFILE.
+ * -EINVAL, an option out of range; -ENOMEM, -EMFILE. With @name: -EEXIST, this user has such a region here (see
+ * libkvoff_open_named()); -ENOTSUP with the fallback. Framed: -ENOMEM, the tiers have not so much; -EDQUOT, the
+ * tenant's quota. -EOPNOTSUPP, the module is of a version that knows no names or frames.
  */
 int libkvoff_open(struct libkvoff **kv, const struct libkvoff_options *opts);
 
@@ -86,7 +93,8 @@ int libkvoff_open(struct libkvoff **kv, const struct libkvoff_options *opts);
  *
  * The addresses differ from process to process; offsets (libkvoff_offset()) and indices are the same in all. Memory
  * is allocated by one process, by convention the one that opened the region: the allocator's book is not shared,
- * libkvoff_alloc() on an attached region fails with EPERM.
+ * libkvoff_alloc() on an attached region fails with EPERM. So it is with the blocks of a framed region, whose handles
+ * are the same in all processes.
  * Errors: -EBADF, -ENOTTY (not a region), -EACCES (more asked than the descriptor allows), -EUSERS (4096
  * attachments), -EINVAL, -ENOMEM, -EMFILE.
  */
@@ -100,10 +108,16 @@ int libkvoff_attach(struct libkvoff **kv, int fd, const struct libkvoff_options 
  * @uid:	whose it is; LIBKVOFF_UID_SELF for this process's effective user
  * @opts:	@name is needed; @flags (INHERIT, RDONLY), @tenant and @commit_step are used
  *
- * For a server that comes back: what it had sealed is where it was, and each unit (libkvoff_units()) is a live
- * allocation that libkvoff_free() takes. All else is gone. Only one process may allocate, as with libkvoff_attach(): the first
- * that opens the region after it was alone; others get -EPERM from libkvoff_alloc().
- * Errors: -ENOENT, there is no such region; -EACCES, its mode or the node's does not allow it; and those of libkvoff_attach().
+ * For a server that comes back: what it had sealed is where it was. In a mapped region each unit (libkvoff_units()) is
+ * a live allocation that libkvoff_free() takes, and so is each sealed block that belongs to no unit, by itself. In a
+ * framed region the handles of sealed blocks are what they were. All else is gone.
+ *
+ * Only one process may allocate, as with libkvoff_attach(): the one that opens the region, not read-only, while nobody
+ * else is attached. In all others libkvoff_alloc() and libkvoff_block_alloc() fail with EPERM, and where two open it at
+ * the same moment, perhaps in both.
+ * Errors: -ENOENT, there is no such region (any more); -EACCES, its mode or the node's does not allow it; -EINVAL, no
+ * @name; -ENOTSUP with the fallback; -EOPNOTSUPP, the module is of a version that knows no names; and those of
+ * libkvoff_attach().
  */
 int libkvoff_open_named(struct libkvoff **kv, uid_t uid, const struct libkvoff_options *opts);
 
@@ -116,7 +130,7 @@ void libkvoff_close(struct libkvoff *kv);
 /** libkvoff_fd - the region's descriptor, to be passed to another process; stays the library's */
 int libkvoff_fd(const struct libkvoff *kv);
 
-/** libkvoff_base - where the region's first byte is mapped in this process */
+/** libkvoff_base - where the region's first byte is mapped in this process; NULL for a framed region */
 void *libkvoff_base(const struct libkvoff *kv);
 
 /** libkvoff_block_size - bytes of a block */
@@ -138,7 +152,7 @@ uint64_t libkvoff_index(const struct libkvoff *kv, const void *ptr);
  * others are packed, and what is left unused goes to requests that fit there. Contents are undefined (zero where the
  * memory was never used). Recycled memory costs no system call.
  * Errors: ENOMEM, the tiers or the region are full; EDQUOT, the tenant's quota; EPERM, an attached region; EINVAL,
- * @size is 0.
+ * @size is 0; EOPNOTSUPP, a framed region (libkvoff_block_alloc()).
  */
 void *libkvoff_alloc(struct libkvoff *kv, size_t size);
 
@@ -150,8 +164,8 @@ void *libkvoff_aligned_alloc(struct libkvoff *kv, size_t alignment, size_t size)
  * @kv:		the region
  * @ptr:	from libkvoff_alloc() or _aligned_alloc(); NULL does nothing
  *
- * Whole blocks that became free are given back to the tiers in large steps.
- * Errors: -EINVAL, not the start of a live allocation (nothing is changed).
+ * Whole blocks that became free are given back to the tiers in large steps; sealed and poisoned ones at once.
+ * Errors: -EINVAL, not the start of a live allocation (nothing is changed); -EOPNOTSUPP, a framed region.
  */
 int libkvoff_free(struct libkvoff *kv, void *ptr);
 
@@ -162,6 +176,9 @@ size_t libkvoff_usable_size(struct libkvoff *kv, const void *ptr);
  * All of the following take block indices, @n of them, in any order, repetitions allowed. Errors: -ERANGE, an index
  * outside the region (nothing was done); -EACCES on a read-only attachment. The _ptr forms name all blocks that the
  * range touches; -ERANGE where it is not in the region, -EINVAL for a length of 0.
+ *
+ * In a framed region @index holds handles of libkvoff_block_alloc(). Errors, further: -ESTALE, the block of a handle
+ * was freed (nothing was done). There the _ptr forms fail with -EOPNOTSUPP.
  */
 
 /**
@@ -169,7 +186,8 @@ size_t libkvoff_usable_size(struct libkvoff *kv, const void *ptr);
  *
  * All or none. References nest: a block moves again when each acquire was matched by a release, or the process
  * has died. Does not wait for copies, and makes no system call unless a block is being flipped at this moment.
- * Errors: -EOVERFLOW, 2^31 - 1 references of this process to a block; -EIO, a block is poisoned.
+ * Errors: -EOVERFLOW, 2^31 - 1 references of this process to a block; -EIO, a block is poisoned: its bytes are lost to
+ * a memory error, and libkvoff_discard() or freeing it makes it usable again.
  */
 int libkvoff_acquire(struct libkvoff *kv, const uint64_t *index, size_t n);
 int libkvoff_acquire_ptr(struct libkvoff *kv, const void *ptr, size_t len);
@@ -178,8 +196,8 @@ int libkvoff_acquire_ptr(struct libkvoff *kv, const void *ptr, size_t len);
  * libkvoff_acquire_addr - the same, and where each block's bytes are
  * @addr:	out: @n addresses, valid until libkvoff_release(); may be NULL
  *
- * The only way to a block's bytes in a framed region, where @index holds handles of libkvoff_block_alloc().
- * Errors, further: -ESTALE, a handle of a block that was freed meanwhile.
+ * The only way to a block's bytes in a framed region. In a mapped one the addresses are what they always are.
+ * Errors, further: -ENXIO, a block is in a part of a window that was added after this process attached.
  */
 int libkvoff_acquire_addr(struct libkvoff *kv, const uint64_t *index, size_t n, void **addr);
 
@@ -201,16 +219,21 @@ int libkvoff_prefetch_ptr(struct libkvoff *kv, const void *ptr, size_t len);
  * @deadline_ns: CLOCK_MONOTONIC, in ns, when it is too late; 0 for never
  * @cookie:	given back by libkvoff_reap()
  *
- * Errors: -ENOMEM; -ENOTSUP with the fallback.
+ * Done when each block has been seen in one of the fastest tiers, or has nothing to wait for any more: its prefetch
+ * hint was taken back (by a touch, say), it has no memory, is poisoned, or was freed. All on this attachment of the
+ * region; nothing is told to other processes.
+ * Errors: -ENOMEM; -ENOTSUP with the fallback; -EOPNOTSUPP, the module is of a version that does not say which tiers
+ * are fast. Nothing was done.
  */
-int libkvoff_prefetch_until(struct libkvoff *kv, const uint64_t *index, size_t n, uint64_t deadline_ns, uint64_t cookie);
+int libkvoff_prefetch_until(struct libkvoff *kv, const uint64_t *index, size_t n, uint64_t deadline_ns,
+			    uint64_t cookie);
 
 /**
  * struct libkvoff_completion - what became of a prefetch
  * @cookie:	of libkvoff_prefetch_until()
  * @n:		how many blocks it had
  * @n_fast:	how many of them are in one of the fastest tiers now
- * @late:	1 if the deadline came first, else 0
+ * @late:	1 if the deadline has passed and blocks were still to come, else 0
  */
 struct libkvoff_completion {
 	uint64_t cookie;
@@ -220,19 +243,30 @@ struct libkvoff_completion {
 };
 
 /**
- * libkvoff_eventfd - a descriptor that becomes readable when libkvoff_reap() may have something to say
+ * libkvoff_eventfd - a descriptor that is readable while libkvoff_reap() may have something to say
  *
- * For poll(), select() and epoll; do not read it. Stays the library's. Errors: -EMFILE, -ENFILE, -ENOMEM, -ENOTSUP with the
- * fallback.
+ * For poll(), select() and epoll; do not read it. Stays the library's; later calls return the same. It becomes readable
+ * when a block of the region has moved (so now and then for nothing), at deadlines, and when a call of this process
+ * took back a hint or freed a block that somebody waits for; libkvoff_reap() makes it unreadable.
+ * What another process takes back is seen by the next libkvoff_reap().
+ * Errors: -EMFILE, -ENFILE, -ENOMEM; -EACCES on a read-only attachment; -ENOTSUP with the fallback; -EOPNOTSUPP, the
+ * module is of a version that cannot.
  */
 int libkvoff_eventfd(struct libkvoff *kv);
 
-/** libkvoff_reap - prefetches that are done or late; @out has room for @n. Returns how many, 0 for none yet. Never waits */
+/**
+ * libkvoff_reap - prefetches that are done or late, each once
+ * @out:	room for @n
+ *
+ * Returns how many, 0 for none yet. Never waits. Several threads may reap; so may one that uses no libkvoff_eventfd().
+ * Errors: -EINVAL, @out is NULL.
+ */
 int libkvoff_reap(struct libkvoff *kv, struct libkvoff_completion *out, size_t n);
 
 /*
  * A unit is complete: it does not change any more until it is discarded or freed. Sealed blocks move without asking
- * who writes, and stay when the processes of a named region go. Whole blocks only.
+ * who writes, and stay when the processes of a named region go. Whole blocks only: seal no block that part of another
+ * allocation is on.
  */
 
 #define LIBKVOFF_TAG_LEN 64
@@ -240,19 +274,23 @@ int libkvoff_reap(struct libkvoff *kv, struct libkvoff_completion *out, size_t n
 /**
  * libkvoff_seal - these blocks do not change any more
  *
- * Writing to one is a bug: it gets SIGBUS in a mapped region. Errors: -ENODATA, a block has no memory; -EBUSY, direct I/O or
- * the like has a block pinned; -EIO, poisoned.
+ * Writing to one is a bug: it gets SIGBUS in a mapped region; in a framed one the seal is the caller's word. Sealing
+ * what is sealed does nothing. libkvoff_discard() or freeing the memory ends it. The pointer range must be whole blocks
+ * (-EINVAL). With the fallback, sealed blocks can be written all the same.
+ * Errors: -ENODATA, a block has no memory; -EBUSY, direct I/O or the like has a block pinned; -EIO, poisoned. Then the
+ * blocks of lower indices may be sealed.
  */
 int libkvoff_seal(struct libkvoff *kv, const uint64_t *index, size_t n);
 int libkvoff_seal_ptr(struct libkvoff *kv, void *ptr, size_t len);
 
 /**
  * libkvoff_seal_tagged - seal a run of blocks as one unit, to be found again by its tag
- * @first:	index of the first block
- * @nr:		how many
- * @tag:	LIBKVOFF_TAG_LEN bytes of the caller's own
+ * @first:	index (framed regions: handle) of the first block
+ * @nr:		how many; in a framed region the blocks of the @nr - 1 indices that follow
+ * @tag:	LIBKVOFF_TAG_LEN bytes of the caller's own, not necessarily text
  *
- * Errors, further: -EEXIST, a block belongs to a unit already.
+ * The tag is gone when one of the blocks is discarded or freed; the others stay sealed.
+ * Errors, further: -EEXIST, a block belongs to a unit already; -ENOTSUP with the fallback.
  */
 int libkvoff_seal_tagged(struct libkvoff *kv, uint64_t first, uint64_t nr, const void *tag);
 
@@ -270,17 +308,20 @@ struct libkvoff_unit {
 
 /**
  * libkvoff_units - list the units in ascending order
- * @from:	those that begin at this block index or above
+ * @from:	those that begin at this block index (or this handle's) or above
  * @out:	room for @n
  *
- * Returns how many were written; go on with the block after the last one's first.
+ * Returns how many were written; go on with the last one's @first plus 1. Works on a read-only attachment too.
+ * Errors: -EINVAL, @out is NULL; -ENOTSUP with the fallback.
  */
 int libkvoff_units(struct libkvoff *kv, uint64_t from, struct libkvoff_unit *out, size_t n);
 
 /*
  * Framed regions (LIBKVOFF_OPEN_FRAMED): what a device has registered for life cannot move, so here the windows stand
  * still and the blocks move between their frames. A block's name is a handle: index, and in its upper 16 bits a
- * generation that tells a block from one that had its index before. All calls above take handles there.
+ * generation that tells a block from one that had its index before. All calls above take handles there. A block's bytes
+ * may be read and written between libkvoff_acquire_addr() and libkvoff_release() only: at other times its frame may be
+ * another block's.
  */
 
 /**
@@ -300,7 +341,8 @@ struct libkvoff_window {
  * @chunk:	bytes of a piece, a multiple of the block size; 0 for a whole window each
  * @out:	room for @n; may be NULL where @n is 0
  *
- * Returns how many pieces there are, whether they fitted or not. The pages stay what they are until libkvoff_close().
+ * Returns how many pieces there are, whether they fitted or not; the last piece of a window may be shorter than @chunk.
+ * Each begins at a multiple of 2 MiB or of the block size. The pages stay what they are until libkvoff_close().
  * Errors: -EOPNOTSUPP, a mapped region; -EINVAL.
  */
 int libkvoff_windows(struct libkvoff *kv, size_t chunk, struct libkvoff_window *out, size_t n);
@@ -309,13 +351,18 @@ int libkvoff_windows(struct libkvoff *kv, size_t chunk, struct libkvoff_window *
  * libkvoff_block_alloc - get blocks
  * @handle:	out: @n handles
  *
- * All or none. Contents are undefined. Errors: -ENOSPC, the windows are full; -EOPNOTSUPP, a mapped region; -EPERM, an attached
- * region.
+ * All or none. Contents are undefined, but never another region's. Indices follow each other where they can.
+ * Errors: -ENOSPC, the windows are full; -EOPNOTSUPP, a mapped region; -EPERM, an attached region; -EINVAL, @handle is
+ * NULL.
  */
 int libkvoff_block_alloc(struct libkvoff *kv, uint64_t *handle, size_t n);
 
-/** libkvoff_block_free - give them back. Errors: -ESTALE, freed already; -EBUSY, somebody has acquired one (those before it
- * are freed) */
+/**
+ * libkvoff_block_free - give them back
+ *
+ * Errors: -ESTALE, freed already, or named twice; -EBUSY, somebody has acquired one. Then those before it are freed,
+ * and it and those after it are not. -ERANGE, nothing was done; -EOPNOTSUPP, -EPERM as above.
+ */
 int libkvoff_block_free(struct libkvoff *kv, const uint64_t *handle, size_t n);
 
 /* What libkvoff_hint() can say; NORMAL takes all back */
@@ -339,7 +386,8 @@ int libkvoff_discard_ptr(struct libkvoff *kv, void *ptr, size_t len);
  * struct libkvoff_block - what libkvoff_query() tells of a block
  * @tier:	tier number, -1 while the block has no memory
  * @flags:	LIBKVOFF_BLOCK_*
- * @generation:	changes whenever the block's frame changes; wraps at 2^16
+ * @generation:	changes whenever the block's frame changes; in a framed region when it is given out and taken back.
+ *		Wraps at 2^16
  * @touches:	libkvoff_touch() calls by all who are attached; wraps at 2^32; 0 on a read-only attachment
  */
 struct libkvoff_block {
@@ -353,7 +401,12 @@ struct libkvoff_block {
 #define LIBKVOFF_BLOCK_SEALED	(1U << 2)	/* it does not change any more */
 #define LIBKVOFF_BLOCK_POISONED	(1U << 3)	/* its bytes are lost to a memory error: discard or free it */
 
-/** libkvoff_query - where blocks are; @out has room for @n. No system call */
+/**
+ * libkvoff_query - where blocks are; @out has room for @n. No system call
+ *
+ * Errors, after which @out is filled all the same: -EIO, a block is poisoned (LIBKVOFF_BLOCK_POISONED says which);
+ * -ESTALE, the block of a handle was freed (its tier is -1). Read-only attachments may ask.
+ */
 int libkvoff_query(struct libkvoff *kv, const uint64_t *index, size_t n, struct libkvoff_block *out);
 /** libkvoff_query_ptr - the same of the one block that holds @ptr */
 int libkvoff_query_ptr(struct libkvoff *kv, const void *ptr, struct libkvoff_block *out);
@@ -367,8 +420,9 @@ int libkvoff_query_ptr(struct libkvoff *kv, const void *ptr, struct libkvoff_blo
  * @length:	bytes of address space
  * @committed:	bytes committed
  * @used:	bytes that have memory
- * @allocated:	bytes handed out by libkvoff_alloc() and not yet freed, as asked for (0 on an attached region)
- * @nr_allocated: how many live allocations
+ * @allocated:	bytes handed out by libkvoff_alloc() and not yet freed, as asked for (0 on an attached region); in a
+ *		framed region those of the blocks that are not free
+ * @nr_allocated: how many live allocations, or blocks
  * @nr_attached: attachments of all processes
  * @region_id:	the kernel's number for the region
  * @tier_used:	bytes in each tier

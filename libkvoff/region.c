@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "frames.h"
 #include "heap.h"
 #include "region.h"
 
@@ -39,32 +40,33 @@ void lkv_set_size(struct libkvoff *kv, uint32_t id, const char *label, uint32_t 
 	snprintf(kv->name, sizeof(kv->name), "region %u (%.*s)", id, KVOFF_NAME_LEN, label);
 }
 
-int lkv_map_data(struct libkvoff *kv, uint64_t offset)
+void *lkv_map_data(struct libkvoff *kv, uint64_t offset, uint64_t bytes)
 {
 	int prot = kv->rdonly ? PROT_READ : PROT_READ | PROT_WRITE;
-	size_t room = kv->length + LKV_BASE_ALIGN;
+	size_t room = bytes + LKV_BASE_ALIGN;
 	char size[LKV_SIZE_LEN];
 	char *hole, *base;
 	int err;
 
 	/* take more address space than needed, map into its aligned part, give the rest back */
 	hole = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (hole == MAP_FAILED)
-		return lkv_fail(errno,
-				"kvoff: %s: no %s of address space (%m): ask for a smaller length, or raise ulimit -v",
-				kv->name, lkv_size(size, kv->length));
+	if (hole == MAP_FAILED) {
+		lkv_fail(errno, "kvoff: %s: no %s of address space (%m): ask for a smaller length, or raise ulimit -v",
+			 kv->name, lkv_size(size, bytes));
+		return NULL;
+	}
 	base = (char *)(((uintptr_t)hole + LKV_BASE_ALIGN - 1) & ~((uintptr_t)LKV_BASE_ALIGN - 1));
-	if (mmap(base, kv->length, prot, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, kv->fd, (off_t)offset) == MAP_FAILED) {
+	if (mmap(base, bytes, prot, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, kv->fd, (off_t)offset) == MAP_FAILED) {
 		err = errno;
 		munmap(hole, room);
-		return lkv_fail(err, "kvoff: %s: mapping its %s failed: %s", kv->name, lkv_size(size, kv->length),
-				strerrordesc_np(err));
+		lkv_fail(err, "kvoff: %s: mapping its %s failed: %s", kv->name, lkv_size(size, bytes),
+			 strerrordesc_np(err));
+		return NULL;
 	}
 	if (base > hole)
 		munmap(hole, (size_t)(base - hole));
-	munmap(base + kv->length, (size_t)(hole + room - (base + kv->length)));
-	kv->base = base;
-	return 0;
+	munmap(base + bytes, (size_t)(hole + room - (base + bytes)));
+	return base;
 }
 
 void *lkv_map_array(struct libkvoff *kv, const char *what, uint64_t bytes, int prot, uint64_t offset)
@@ -133,10 +135,31 @@ static int check_label(struct lkv_create *create, const char *label)
 	return 0;
 }
 
+static int check_windows(struct lkv_create *create, const struct libkvoff_options *o, size_t block)
+{
+	create->framed = o->flags & LIBKVOFF_OPEN_FRAMED;
+	if (!create->framed) {
+		if (o->fast_bytes || o->far_bytes)
+			return lkv_fail(EINVAL, "kvoff: options: fast_bytes and far_bytes are for LIBKVOFF_OPEN_FRAMED");
+		return 0;
+	}
+	if (!o->fast_bytes && !o->far_bytes)
+		return lkv_fail(EINVAL, "kvoff: options: a framed region has windows of a fixed size: set fast_bytes, far_bytes or "
+				"both");
+	if (o->fast_bytes > KVOFF_REGION_SIZE_MAX || o->far_bytes > KVOFF_REGION_SIZE_MAX)
+		return lkv_fail(EINVAL, "kvoff: options: fast_bytes %" PRIu64 " or far_bytes %" PRIu64 " is more than 64 TiB, a "
+				"region's largest",
+				o->fast_bytes, o->far_bytes);
+	create->fast_bytes = (o->fast_bytes + block - 1) & ~((uint64_t)block - 1);
+	create->far_bytes = (o->far_bytes + block - 1) & ~((uint64_t)block - 1);
+	return 0;
+}
+
 static int check_sizes(struct lkv_create *create, const struct libkvoff_options *o)
 {
 	uint64_t length = o->length ? o->length : DEFAULT_LENGTH;
 	size_t block = o->block_size;
+	int ret;
 	char size[LKV_SIZE_LEN];
 
 	if (!block) {
@@ -149,9 +172,14 @@ static int check_sizes(struct lkv_create *create, const struct libkvoff_options 
 				"kvoff: options: block_size %zu is not a power of two from 65536 (64 KiB) to 2097152 "
 				"(2 MiB); 0 lets the library choose",
 				o->block_size);
+	ret = check_windows(create, o, block);
+	if (ret)
+		return ret;
+	if (create->framed && !o->length)
+		length = create->fast_bytes + create->far_bytes;
 	if (length > KVOFF_REGION_SIZE_MAX)
 		return lkv_fail(EINVAL, "kvoff: options: length %" PRIu64 " is more than 64 TiB, a region's largest",
-				o->length);
+				length);
 	length = (length + block - 1) & ~((uint64_t)block - 1);
 	if (o->unit_size > length)
 		return lkv_fail(EINVAL,
@@ -164,22 +192,52 @@ static int check_sizes(struct lkv_create *create, const struct libkvoff_options 
 	return 0;
 }
 
+static int check_tenant(const struct libkvoff_options *o, const char **tenant)
+{
+	*tenant = o->tenant ? o->tenant : "default";
+	if (!*tenant[0] || !name_ok(*tenant) || !strcmp(*tenant, "control"))
+		return lkv_fail(EINVAL,
+				"kvoff: options: tenant \"%.40s\" cannot be one: up to %d letters, digits, '-', '_' and "
+				"'.', not starting with '.', and not \"control\"",
+				*tenant, KVOFF_NAME_LEN - 1);
+	return 0;
+}
+
+static int check_name(const struct libkvoff_options *o)
+{
+	if (o->name && (!o->name[0] || !name_ok(o->name)))
+		return lkv_fail(EINVAL,
+				"kvoff: options: name \"%.40s\" is not one of up to %d letters, digits, '-', '_' and '.' "
+				"that does not start with '.'",
+				o->name, KVOFF_NAME_LEN - 1);
+	if (!o->name && (o->mode || o->ttl_s))
+		return lkv_fail(EINVAL, "kvoff: options: mode and ttl_s are for a region with a name: set name too");
+	if (o->mode & ~0666U)
+		return lkv_fail(EINVAL, "kvoff: options: mode %#o has bits beside 0666: a region cannot be executed", o->mode);
+	return 0;
+}
+
 static int check_create(struct lkv_create *create, const struct libkvoff_options *o)
 {
 	int ret;
 
-	if (o->flags & ~LIBKVOFF_OPEN_INHERIT)
-		return lkv_fail(EINVAL, "kvoff: options: flags %#x for libkvoff_open(), which knows LIBKVOFF_OPEN_INHERIT only",
-				o->flags);
+	if (o->flags & ~(LIBKVOFF_OPEN_INHERIT | LIBKVOFF_OPEN_FRAMED))
+		return lkv_fail(EINVAL, "kvoff: options: flags %#x for libkvoff_open(), which knows LIBKVOFF_OPEN_INHERIT and "
+				"LIBKVOFF_OPEN_FRAMED only", o->flags);
 	create->cloexec = o->flags & LIBKVOFF_OPEN_INHERIT ? 0 : O_CLOEXEC;
-	create->tenant = o->tenant ? o->tenant : "default";
-	if (!create->tenant[0] || !name_ok(create->tenant) || !strcmp(create->tenant, "control"))
-		return lkv_fail(EINVAL,
-				"kvoff: options: tenant \"%.40s\" cannot be one: up to %d letters, digits, '-', '_' and "
-				"'.', not starting with '.', and not \"control\"",
-				create->tenant, KVOFF_NAME_LEN - 1);
-	ret = check_label(create, o->label);
-	return ret ? ret : check_sizes(create, o);
+	ret = check_tenant(o, &create->tenant);
+	if (!ret)
+		ret = check_name(o);
+	if (!ret)
+		ret = check_label(create, o->label);
+	if (!ret)
+		ret = check_sizes(create, o);
+	if (!ret && o->name) {
+		strcpy(create->name, o->name);
+		create->mode = o->mode;
+		create->ttl_s = o->ttl_s;
+	}
+	return ret;
 }
 
 static void set_commit_step(struct libkvoff *kv, uint64_t step)
@@ -204,6 +262,7 @@ static struct libkvoff *new_region(void)
 	}
 	kv->fd = -1;
 	kv->pid = getpid();
+	lkv_reap_init(kv);
 	return kv;
 }
 
@@ -231,7 +290,58 @@ int libkvoff_open(struct libkvoff **out, const struct libkvoff_options *opts)
 	if (ret)
 		goto err_region;
 	set_commit_step(kv, o.commit_step);
-	ret = lkv_heap_create(kv);
+	ret = kv->framed ? lkv_frames_create(kv) : lkv_heap_create(kv);
+	if (ret)
+		goto err_region;
+	*out = kv;
+	return 0;
+
+err_region:
+	libkvoff_close(kv);
+	return ret;
+}
+
+int libkvoff_open_named(struct libkvoff **out, uid_t uid, const struct libkvoff_options *opts)
+{
+	struct kvoff_region_info info;
+	struct libkvoff_options o;
+	struct libkvoff *kv;
+	const char *tenant;
+	int ret;
+
+	if (!out)
+		return lkv_fail(EINVAL, "kvoff: libkvoff_open_named(): no place for the region (NULL)");
+	*out = NULL;
+	ret = copy_options(&o, opts);
+	if (!ret)
+		ret = check_tenant(&o, &tenant);
+	if (!ret)
+		ret = check_name(&o);
+	if (ret)
+		return ret;
+	if (!o.name)
+		return lkv_fail(EINVAL, "kvoff: libkvoff_open_named(): no name: set it in the options");
+	if (o.flags & ~(LIBKVOFF_OPEN_INHERIT | LIBKVOFF_OPEN_RDONLY))
+		return lkv_fail(EINVAL, "kvoff: options: unknown flags %#x for libkvoff_open_named()", o.flags);
+	kv = new_region();
+	if (!kv)
+		return -ENOMEM;
+	kv->rdonly = o.flags & LIBKVOFF_OPEN_RDONLY;
+	ret = lkv_device_open(kv, tenant, uid, o.name, o.flags & LIBKVOFF_OPEN_INHERIT ? 0 : O_CLOEXEC);
+	if (ret == -ENODEV && lkv_fallback_wanted())
+		ret = lkv_fail(ENOTSUP, "kvoff: region \"%s\": plain memory (LIBKVOFF_FALLBACK=1) does not outlive its processes: "
+			       "names need the module", o.name);
+	if (ret)
+		goto err_region;
+	set_commit_step(kv, o.commit_step);
+	/* asked for now, that whoever came meanwhile is seen: of two that see nobody else, there must be none */
+	ret = kv->backend->info(kv, &info);
+	if (ret) {
+		lkv_fail(-ret, "kvoff: %s: it does not answer: %s", kv->name, strerrordesc_np(-ret));
+		goto err_region;
+	}
+	if (!kv->rdonly && info.nr_attached == 1)
+		ret = lkv_adopt(kv, &info);
 	if (ret)
 		goto err_region;
 	*out = kv;
@@ -283,6 +393,8 @@ void libkvoff_close(struct libkvoff *kv)
 {
 	if (!kv)
 		return;
+	lkv_reap_destroy(kv);
+	lkv_frames_destroy(kv);
 	lkv_heap_destroy(kv);
 	/* a forked child has none of these mappings, and may have others in their place */
 	if (kv->pid == getpid()) {
@@ -292,6 +404,7 @@ void libkvoff_close(struct libkvoff *kv)
 		unmap(kv->hint, lkv_array_bytes(kv->nr_blocks, sizeof(*kv->hint)));
 		unmap(kv->state, lkv_array_bytes(kv->nr_blocks, sizeof(*kv->state)));
 		unmap(kv->base, kv->length);
+		lkv_windows_unmap(kv);
 	}
 	if (kv->fd >= 0)
 		close(kv->fd);
@@ -317,7 +430,7 @@ uint64_t libkvoff_offset(const struct libkvoff *kv, const void *ptr)
 {
 	uint64_t offset = (uintptr_t)ptr - (uintptr_t)kv->base;
 
-	return offset < kv->length ? offset : UINT64_MAX;
+	return kv->base && offset < kv->length ? offset : UINT64_MAX;
 }
 
 uint64_t libkvoff_index(const struct libkvoff *kv, const void *ptr)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <string.h>
 
+#include "frames.h"
 #include "heap.h"
 #include "region.h"
 
@@ -36,6 +37,10 @@ int libkvoff_stats(struct libkvoff *kv, struct libkvoff_stats *out)
 		stats.allocated = kv->heap->allocated;
 		stats.nr_allocated = kv->heap->space.nr_taken;
 		pthread_mutex_unlock(&kv->heap->lock);
+	}
+	if (kv->frames) {
+		stats.nr_allocated = lkv_frames_taken(kv);
+		stats.allocated = stats.nr_allocated << kv->block_shift;
 	}
 	/* what a newer program knows and we do not is zero */
 	memset(out, 0, size);

@@ -1,24 +1,37 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 
 # The module is played by mock.c, at these calls of the library.
-lib-mock		:= -Wl,--wrap=open,--wrap=access,--wrap=ioctl,--wrap=mmap
+lib-mock-src		:= tests/lib/mock.c tests/lib/mock_blocks.c
+lib-mock		:= -Wl,--wrap=open,--wrap=access,--wrap=ioctl,--wrap=mmap,--wrap=close
 
-lib-heap-src		:= tests/lib/heap.c tests/lib/mock.c
+lib-heap-src		:= tests/lib/heap.c $(lib-mock-src)
 lib-heap-kvoff		:= y
 lib-heap-ldlibs		:= $(lib-mock)
 
-lib-commit-src		:= tests/lib/commit.c tests/lib/mock.c
+lib-commit-src		:= tests/lib/commit.c $(lib-mock-src)
 lib-commit-kvoff	:= y
 lib-commit-ldlibs	:= $(lib-mock)
 
-lib-calls-src		:= tests/lib/calls.c tests/lib/mock.c
+lib-calls-src		:= tests/lib/calls.c $(lib-mock-src)
 lib-calls-kvoff		:= y
 lib-calls-ldlibs	:= $(lib-mock)
+
+lib-framed-src		:= tests/lib/framed.c $(lib-mock-src)
+lib-framed-kvoff	:= y
+lib-framed-ldlibs	:= $(lib-mock)
+
+lib-reap-src		:= tests/lib/reap.c $(lib-mock-src)
+lib-reap-kvoff	:= y
+lib-reap-ldlibs	:= $(lib-mock)
+
+lib-named-src		:= tests/lib/named.c $(lib-mock-src)
+lib-named-kvoff	:= y
+lib-named-ldlibs	:= $(lib-mock)
 
 lib-fallback-src	:= tests/lib/fallback.c
 lib-fallback-kvoff	:= y
 
-lib-tests		:= lib-heap lib-commit lib-calls lib-fallback
+lib-tests		:= lib-heap lib-commit lib-calls lib-framed lib-reap lib-named lib-fallback
 progs			+= $(lib-tests)
 tests-native		+= $(lib-tests)
 

@@ -11,6 +11,7 @@
 
 #include "ktap.h"
 #include "mock.h"
+#include "mock_blocks.h"
 
 struct mock mock;
 
@@ -25,11 +26,14 @@ static int region_fd[4];
 static bool region_rdonly[4];
 static int nr_fds;
 static uint64_t nr_blocks;
+static int window_files[KVOFF_MAX_TIERS];
 
 int __real_open(const char *path, int flags, ...);
 int __real_access(const char *path, int mode);
 int __real_ioctl(int fd, unsigned long request, ...);
 void *__real_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset);
+int __real_close(int fd);
+int __wrap_close(int fd);
 int __wrap_open(const char *path, int flags, ...);
 int __wrap_access(const char *path, int mode);
 int __wrap_ioctl(int fd, unsigned long request, ...);
@@ -43,16 +47,23 @@ void mock_reset(uint64_t limit)
 		if (maps[i])
 			munmap(maps[i], bytes[i]);
 		if (files[i] >= 0)
-			close(files[i]);
+			__real_close(files[i]);
 		maps[i] = NULL;
 		files[i] = -1;
 	}
+	for (i = 0; i < KVOFF_MAX_TIERS; i++)
+		if (mock.frames[i]) {
+			munmap(mock.frames[i], MOCK_WINDOW_MAX * mock.create.block_size);
+			__real_close(window_files[i]);
+		}
 	free(mock.pinned);
 	nr_fds = 0;
 	nr_blocks = 0;
 	memset(&mock, 0, sizeof(mock));
 	mock.limit = limit;
 	mock.have_dir = true;
+	mock.fast_tiers = 1;
+	mock.event_fd = -1;
 }
 
 unsigned int mock_all_calls(void)
@@ -62,6 +73,26 @@ unsigned int mock_all_calls(void)
 	for (i = 0; i < MOCK_CALLS; i++)
 		sum += mock.calls[i];
 	return sum;
+}
+
+void mock_make_window(unsigned int tier)
+{
+	size_t len = MOCK_WINDOW_MAX * (size_t)mock.create.block_size;
+
+	if (mock.frames[tier])
+		return;
+	window_files[tier] = memfd_create("window", MFD_CLOEXEC);
+	CHECK(!ftruncate(window_files[tier], (off_t)len));
+	mock.frames[tier] = __real_mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, window_files[tier], 0);
+	CHECK(mock.frames[tier] != MAP_FAILED);
+}
+
+void mock_lock(bool yes)
+{
+	if (yes)
+		pthread_mutex_lock(&lock);
+	else
+		pthread_mutex_unlock(&lock);
 }
 
 void mock_fault(uint64_t block)
@@ -113,7 +144,9 @@ static int create(struct kvoff_region_create *c)
 
 	mock.create = *c;
 	CHECK(c->size == sizeof(*c));
-	CHECK(!c->flags && !c->reserved && !(c->fd_flags & ~O_CLOEXEC));
+	CHECK(!(c->flags & ~(KVOFF_REGION_FRAMED | KVOFF_REGION_NAMED)) && !c->reserved && !(c->fd_flags & ~O_CLOEXEC));
+	CHECK(!(c->mode & ~0666U) && memchr(c->name, 0, sizeof(c->name)));
+	CHECK(c->flags & KVOFF_REGION_NAMED ? c->name[0] : !c->name[0] && !c->mode && !c->ttl_s);
 	CHECK(c->block_size >= KVOFF_BLOCK_SIZE_MIN && c->block_size <= KVOFF_BLOCK_SIZE_MAX);
 	CHECK(!(c->block_size & (c->block_size - 1)));
 	CHECK(c->length && c->length <= KVOFF_REGION_SIZE_MAX && !(c->length % c->block_size));
@@ -140,6 +173,54 @@ static int create(struct kvoff_region_create *c)
 	return new_fd(false, c->fd_flags);
 }
 
+static int open_named(struct kvoff_region_open *o)
+{
+	mock.open = *o;
+	CHECK(o->size == sizeof(*o));
+	CHECK(!o->flags && !o->reserved && !(o->fd_flags & ~(O_CLOEXEC | O_ACCMODE)));
+	CHECK(memchr(o->name, 0, sizeof(o->name)));
+	if (!(mock.create.flags & KVOFF_REGION_NAMED) || strcmp(o->name, mock.create.name) || (!nr_fds && !mock.waits))
+		return -ENOENT;
+	mock.waits = false;
+	o->id = 7;
+	return new_fd((o->fd_flags & O_ACCMODE) == O_RDONLY, o->fd_flags);
+}
+
+/* A named region that nobody is attached to keeps what is sealed, and commits no more than that. */
+static void last_gone(void)
+{
+	uint64_t block;
+
+	mock.event_fd = -1;
+	memset(mock.refs, 0, nr_blocks * sizeof(*mock.refs));
+	if (!(mock.create.flags & KVOFF_REGION_NAMED))
+		return;
+	mock.waits = true;
+	for (block = 0; block < nr_blocks; block++)
+		if (!(mock.state[block].location & KVOFF_STATE_SEALED))
+			mock_empty(block);
+	if (!(mock.create.flags & KVOFF_REGION_FRAMED))
+		mock.committed = mock.used;
+}
+
+int __wrap_close(int fd)
+{
+	int i;
+
+	for (i = 0; i < nr_fds && region_fd[i] != fd; i++)
+		;
+	if (i < nr_fds) {
+		pthread_mutex_lock(&lock);
+		nr_fds--;
+		memmove(region_fd + i, region_fd + i + 1, (size_t)(nr_fds - i) * sizeof(region_fd[0]));
+		memmove(region_rdonly + i, region_rdonly + i + 1, (size_t)(nr_fds - i) * sizeof(region_rdonly[0]));
+		if (!nr_fds)
+			last_gone();
+		pthread_mutex_unlock(&lock);
+	}
+	return __real_close(fd);
+}
+
 static int attach(int fd, struct kvoff_region_attach *a)
 {
 	bool rdonly = false;
@@ -158,6 +239,8 @@ static int attach(int fd, struct kvoff_region_attach *a)
 
 static int info(struct kvoff_region_info *i)
 {
+	unsigned int tier;
+
 	CHECK(i->size == sizeof(*i));
 	i->id = 7;
 	i->block_size = mock.create.block_size;
@@ -168,6 +251,10 @@ static int info(struct kvoff_region_info *i)
 	i->tier_used[0] = i->used;
 	i->nr_attached = (__u32)nr_fds;
 	i->high = nr_blocks;
+	i->flags = mock.create.flags;
+	i->fast_tiers = mock.fast_tiers;
+	for (tier = 0; tier < KVOFF_MAX_TIERS; tier++)
+		i->window[tier] = mock.window[tier] * i->block_size;
 	memcpy(i->label, mock.create.label, sizeof(i->label));
 	memcpy(i->tenant, mock.tenant, sizeof(i->tenant));
 	i->tenant_quota = mock.quota ? mock.limit * i->block_size : 0;
@@ -217,11 +304,14 @@ static int discard(struct kvoff_region_discard *d)
 	mock.discards[0].nr = d->nr;
 	if (d->first >= nr_blocks || d->nr > nr_blocks - d->first)
 		return -ERANGE;
+	mock_drop_units(d->first, d->nr);
 	for (block = d->first; block < d->first + d->nr; block++) {
-		if (!(mock.state[block].location & KVOFF_STATE_PRESENT) || mock.pinned[block])
-			continue;
-		__atomic_fetch_and(&mock.state[block].location, ~(__u64)KVOFF_STATE_PRESENT, __ATOMIC_RELEASE);
-		mock.used--;
+		if (mock.create.flags & KVOFF_REGION_FRAMED && mock.refs[block])
+			return -EBUSY;
+		__atomic_fetch_and(&mock.state[block].location, ~(__u64)(KVOFF_STATE_SEALED | KVOFF_STATE_POISONED),
+				   __ATOMIC_RELEASE);
+		if (!(mock.create.flags & KVOFF_REGION_FRAMED) && !mock.pinned[block])
+			mock_empty(block);
 	}
 	return 0;
 }
@@ -243,7 +333,9 @@ static enum mock_call call_of(unsigned long request)
 {
 	static const unsigned long requests[] = {
 		KVOFF_REGION_CREATE,   KVOFF_REGION_ATTACH,  KVOFF_REGION_INFO,	  KVOFF_REGION_COMMIT,
-		KVOFF_REGION_UNCOMMIT, KVOFF_REGION_DISCARD, KVOFF_REGION_SETTLE,
+		KVOFF_REGION_UNCOMMIT, KVOFF_REGION_DISCARD, KVOFF_REGION_SETTLE, KVOFF_REGION_OPEN,
+		KVOFF_REGION_SEAL,     KVOFF_REGION_UNITS,   KVOFF_REGION_WINDOW, KVOFF_REGION_BLOCK_ALLOC,
+		KVOFF_REGION_BLOCK_FREE, KVOFF_REGION_EVENTFD,
 	};
 	unsigned int i;
 
@@ -269,8 +361,10 @@ static int answer(int fd, enum mock_call call, void *arg)
 		return discard(arg);
 	case MOCK_SETTLE:
 		return settle(arg);
+	case MOCK_OPEN:
+		return open_named(arg);
 	default:
-		return -ENOTTY;
+		return mock_blocks_call(call, arg, nr_blocks);
 	}
 }
 
@@ -286,7 +380,7 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 	va_end(args);
 	for (i = 0; i < nr_fds && region_fd[i] != fd; i++)
 		;
-	if (call == MOCK_CALLS || (i == nr_fds && call != MOCK_CREATE))
+	if (call == MOCK_CALLS || (i == nr_fds && call != MOCK_CREATE && call != MOCK_OPEN))
 		return __real_ioctl(fd, request, arg);
 	pthread_mutex_lock(&lock);
 	mock.calls[call]++;
@@ -312,6 +406,13 @@ void *__wrap_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off
 	if (fd < 0 || i == nr_fds)
 		return __real_mmap(addr, len, prot, flags, fd, offset);
 	CHECK(flags & MAP_SHARED);
+	CHECK(!(mock.create.flags & KVOFF_REGION_FRAMED) || file != DATA);
+	if (file >= NR_FILES && CHECK(file - NR_FILES < KVOFF_MAX_TIERS) && CHECK(mock.window[file - NR_FILES])) {
+		file -= NR_FILES;
+		CHECK(len == mock.window[file] * mock.create.block_size && !((uintptr_t)addr & ((2 << 20) - 1)));
+		CHECK(prot == (region_rdonly[i] ? PROT_READ : PROT_READ | PROT_WRITE));
+		return __real_mmap(addr, len, prot, flags, window_files[file], 0);
+	}
 	CHECK(file < NR_FILES && !(offset & ((1LL << 48) - 1)));
 	CHECK(len == bytes[file]);
 	CHECK(file == STATE || region_rdonly[i] ? prot == PROT_READ : prot == (PROT_READ | PROT_WRITE));

@@ -7,6 +7,9 @@
 #ifndef TESTS_LIB_MOCK_H
 #define TESTS_LIB_MOCK_H
 
+#define MOCK_UNITS_MAX 600
+#define MOCK_WINDOW_MAX 64
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -22,6 +25,13 @@ enum mock_call {
 	MOCK_UNCOMMIT,
 	MOCK_DISCARD,
 	MOCK_SETTLE,
+	MOCK_OPEN,
+	MOCK_SEAL,
+	MOCK_UNITS,
+	MOCK_WINDOW,
+	MOCK_ALLOC,
+	MOCK_FREE,
+	MOCK_EVENTFD,
 	MOCK_CALLS,
 };
 
@@ -41,6 +51,14 @@ enum mock_call {
  * @pinned:	blocks whose frame discard cannot take, one byte each
  * @flips:	SETTLE calls that leave a block MOVING
  * @mover:	a thread plays the mover: SETTLE changes nothing, and other threads may hold references
+ * @fast_tiers:	bit N: tier N is one of the fastest; tier 0 is
+ * @room:	blocks that each tier still has for windows
+ * @window:	blocks of each tier's window, whose bytes are at @frames; @owner says which block has a frame, UINT64_MAX none
+ * @unit, @nr_units: units, in ascending order
+ * @event_fd:	told of moves; -1 for none
+ * @seals:	the last ranges sealed, the latest first
+ * @open:	the last argument
+ * @waits:	a named region that nobody is attached to
  * @state, @hint, @refs, @data: the region's arrays and bytes, writable
  */
 struct mock {
@@ -58,6 +76,20 @@ struct mock {
 		uint64_t nr;
 	} discards[8];
 	char node[128];
+	uint32_t fast_tiers;
+	uint64_t room[KVOFF_MAX_TIERS];
+	uint64_t window[KVOFF_MAX_TIERS];
+	uint64_t owner[KVOFF_MAX_TIERS][MOCK_WINDOW_MAX];
+	char *frames[KVOFF_MAX_TIERS];
+	struct kvoff_unit unit[MOCK_UNITS_MAX];
+	unsigned int nr_units;
+	int event_fd;
+	struct {
+		uint64_t first;
+		uint64_t nr;
+	} seals[4];
+	struct kvoff_region_open open;
+	bool waits;
 	struct kvoff_region_create create;
 	struct kvoff_region_attach attach;
 	uint64_t committed;
@@ -78,6 +110,12 @@ void mock_reset(uint64_t limit);
 
 /* A page fault on a block: checks that the commit covers it. */
 void mock_fault(uint64_t block);
+
+/*
+ * Moves a block as the kernel does, telling the eventfd: 0, -EAGAIN (acquired), -ENODATA, or -ENOSPC. Of a mapped region
+ * only the location changes.
+ */
+int mock_move(uint64_t block, unsigned int tier);
 
 /* All calls so far. */
 unsigned int mock_all_calls(void);
