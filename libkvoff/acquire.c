@@ -140,7 +140,8 @@ err_drop:
 int libkvoff_acquire_addr(struct libkvoff *kv, const uint64_t *index, size_t n, void **addr)
 {
 	struct lkv_blocks blocks;
-	int ret = lkv_blocks_index(kv, "acquire", false, index, n, &blocks);
+	/* a handle that is stale already must not count, not for a moment: the block that has its index now may be moved */
+	int ret = lkv_blocks_live(kv, "acquire", index, n, &blocks);
 
 	return ret ? ret : acquire(kv, &blocks, addr);
 }
