@@ -186,6 +186,63 @@ static void strangers(void)
 	libkvoff_close(kv);
 }
 
+/* One window, and blocks that stay where they are. */
+static void framed(void)
+{
+	struct libkvoff_options opts = { .size = sizeof(opts), .block_size = BLOCK, .flags = LIBKVOFF_OPEN_FRAMED,
+					 .fast_bytes = 4 * BLOCK, .far_bytes = 4 * BLOCK,
+					 .tenant = "no-such-tenant-on-any-machine" };
+	struct libkvoff_window window;
+	struct libkvoff *kv, *two;
+	struct libkvoff_block out;
+	uint64_t h[8], one;
+	void *addr, *same;
+
+	if (!CHECK(libkvoff_open(&kv, &opts) == 0))
+		return;
+	CHECK(libkvoff_windows(kv, 0, &window, 1) == 1 && window.len == 8 * BLOCK && stats_of(kv).committed == 8 * BLOCK);
+	CHECK(libkvoff_block_alloc(kv, h, 8) == 0 && libkvoff_block_alloc(kv, &one, 1) == -ENOSPC);
+	CHECK(stats_of(kv).nr_allocated == 8 && stats_of(kv).used == 8 * BLOCK);
+	CHECK(libkvoff_acquire_addr(kv, &h[5], 1, &addr) == 0 && (char *)addr >= (char *)window.addr);
+	strcpy(addr, "five");
+	CHECK(libkvoff_attach(&two, libkvoff_fd(kv), NULL) == 0);
+	CHECK(libkvoff_acquire_addr(two, &h[5], 1, &same) == 0 && same != addr && !strcmp(same, "five"));
+	libkvoff_close(two);
+	CHECK(libkvoff_block_free(kv, &h[5], 1) == -EBUSY && libkvoff_release(kv, &h[5], 1) == 0);
+	CHECK(libkvoff_seal(kv, &h[5], 1) == 0 && libkvoff_query(kv, &h[5], 1, &out) == 0);
+	CHECK(out.flags == LIBKVOFF_BLOCK_SEALED && out.tier == 0);
+	CHECK(libkvoff_discard(kv, &h[5], 1) == 0 && libkvoff_query(kv, &h[5], 1, &out) == 0 && !out.flags && out.tier == 0);
+	CHECK(libkvoff_acquire_addr(kv, &h[5], 1, &addr) == 0 && !*(char *)addr && libkvoff_release(kv, &h[5], 1) == 0);
+	CHECK(libkvoff_block_free(kv, &h[5], 1) == 0 && libkvoff_touch(kv, &h[5], 1) == -ESTALE);
+	CHECK(libkvoff_block_alloc(kv, &one, 1) == 0 && one != h[5]);
+	libkvoff_close(kv);
+}
+
+/* What plain memory cannot do is refused, and sealed memory that was freed is as good as new. */
+static void limits(void)
+{
+	struct libkvoff_options opts = { .size = sizeof(opts), .name = "x", .tenant = "no-such-tenant-on-any-machine" };
+	struct libkvoff *kv = fresh(), *two;
+	struct libkvoff_completion done;
+	struct libkvoff_unit unit;
+	struct libkvoff_block out;
+	char tag[LIBKVOFF_TAG_LEN] = "";
+	char *p = libkvoff_alloc(kv, 2 * BLOCK);
+	uint64_t first = libkvoff_index(kv, p);
+
+	CHECK(libkvoff_open(&two, &opts) == -ENOTSUP && libkvoff_open_named(&two, LIBKVOFF_UID_SELF, &opts) == -ENOTSUP);
+	CHECK(strstr(libkvoff_strerror(-ENOTSUP), "outlive"));
+	CHECK(libkvoff_eventfd(kv) == -ENOTSUP && libkvoff_prefetch_until(kv, &first, 1, 0, 0) == -ENOTSUP);
+	CHECK(libkvoff_reap(kv, &done, 1) == 0);
+	CHECK(libkvoff_seal_tagged(kv, first, 1, tag) == -ENOTSUP && libkvoff_units(kv, 0, &unit, 1) == -ENOTSUP);
+	p[0] = 1;
+	CHECK(libkvoff_seal_ptr(kv, p, 2 * BLOCK) == 0 && libkvoff_query_ptr(kv, p, &out) == 0);
+	CHECK(out.flags == LIBKVOFF_BLOCK_SEALED);
+	CHECK(libkvoff_free(kv, p) == 0 && libkvoff_alloc(kv, 2 * BLOCK) == p);
+	CHECK(libkvoff_query_ptr(kv, p, &out) == 0 && !out.flags && out.tier == 0 && !p[0]);
+	libkvoff_close(kv);
+}
+
 static struct libkvoff *shared;
 
 static void *churn(void *arg)
@@ -242,6 +299,8 @@ static const struct ktap_test tests[] = {
 	{ "freed memory goes back", gives_back },
 	{ "another process attaches", processes },
 	{ "descriptors that are not a region's", strangers },
+	{ "framed: one window", framed },
+	{ "what plain memory cannot", limits },
 	{ "threads", threads },
 };
 KTAP_MAIN(tests)
