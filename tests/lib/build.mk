@@ -21,15 +21,21 @@ lib-framed-kvoff	:= y
 lib-framed-ldlibs	:= $(lib-mock)
 
 lib-reap-src		:= tests/lib/reap.c $(lib-mock-src)
-lib-reap-kvoff	:= y
+lib-reap-kvoff		:= y
 lib-reap-ldlibs	:= $(lib-mock)
 
 lib-named-src		:= tests/lib/named.c $(lib-mock-src)
-lib-named-kvoff	:= y
+lib-named-kvoff		:= y
 lib-named-ldlibs	:= $(lib-mock)
 
 lib-fallback-src	:= tests/lib/fallback.c
 lib-fallback-kvoff	:= y
+
+# against the module, in the emulated machine
+lib-live-src		:= tests/lib/live.c $(addprefix tests/kselftest/,rig.c bytes.c)
+lib-live-kvoff		:= y
+progs			+= lib-live
+tests-guest		+= lib-live
 
 lib-tests		:= lib-heap lib-commit lib-calls lib-framed lib-reap lib-named lib-fallback
 progs			+= $(lib-tests)
