@@ -58,7 +58,8 @@ static int take_again(struct libkvoff *kv, uint64_t block, uint64_t *location)
 
 static int poisoned(struct libkvoff *kv, uint64_t block)
 {
-	return lkv_fail(EIO, "kvoff: %s: acquire: the bytes of block %" PRIu64 " are lost to a memory error: discard or free it; "
+	return lkv_fail(EIO, "kvoff: %s: acquire: the bytes of block %" PRIu64 " are lost to a memory error: discard "
+			"or free it; "
 			"nothing was done", kv->name, block);
 }
 
@@ -77,7 +78,8 @@ static char *address(const struct libkvoff *kv, uint64_t block, uint64_t locatio
 
 static int not_mapped(struct libkvoff *kv, uint64_t block)
 {
-	return lkv_fail(ENXIO, "kvoff: %s: acquire: block %" PRIu64 " is in a part of a window that was added after this "
+	return lkv_fail(ENXIO, "kvoff: %s: acquire: block %" PRIu64 " is in a part of a window that was added after "
+			"this "
 			"process attached: attach again; nothing was done", kv->name, block);
 }
 
@@ -140,7 +142,7 @@ err_drop:
 int libkvoff_acquire_addr(struct libkvoff *kv, const uint64_t *index, size_t n, void **addr)
 {
 	struct lkv_blocks blocks;
-	/* a handle that is stale already must not count, not for a moment: the block that has its index now may be moved */
+	/* a stale handle must not count, not for a moment: another block has its index now, which may move */
 	int ret = lkv_blocks_live(kv, "acquire", index, n, &blocks);
 
 	return ret ? ret : acquire(kv, &blocks, addr);

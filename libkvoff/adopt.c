@@ -92,7 +92,8 @@ static int adopt_mapped(struct libkvoff *kv, const struct kvoff_region_info *inf
 	lkv_space_find(&kv->heap->space, 1, 1, &all);
 	ret = take_sealed(kv, scan, all.span, info->high);
 	if (ret)
-		return lkv_fail(-ret, "kvoff: %s: taking over what is sealed in it failed: %s", kv->name, strerrordesc_np(-ret));
+		return lkv_fail(-ret, "kvoff: %s: taking over what is sealed in it failed: %s", kv->name,
+				strerrordesc_np(-ret));
 	kv->heap->committed = info->committed >> kv->block_shift;
 	need = kv->heap->in_use + kv->heap->resident.count;
 	if (need <= kv->heap->committed)
@@ -100,7 +101,8 @@ static int adopt_mapped(struct libkvoff *kv, const struct kvoff_region_info *inf
 	/* a sealed block that lost its memory to an error may be used again after it was freed */
 	ret = kv->backend->commit(kv, (need - kv->heap->committed) << kv->block_shift, &available);
 	if (ret)
-		return lkv_fail(-ret, "kvoff: %s: committing what is sealed in it failed: %s", kv->name, strerrordesc_np(-ret));
+		return lkv_fail(-ret, "kvoff: %s: committing what is sealed in it failed: %s", kv->name,
+				strerrordesc_np(-ret));
 	kv->heap->committed = need;
 	return 0;
 }

@@ -42,7 +42,8 @@ int lkv_blocks_index(struct libkvoff *kv, const char *call, bool reads, const ui
 int lkv_blocks_stale(struct libkvoff *kv, const char *call, const struct lkv_blocks *blocks, size_t i, const char *what)
 {
 	return lkv_fail(ESTALE,
-			"kvoff: %s: %s: the block of handle %#" PRIx64 " (index %" PRIu64 ", entry %zu of %zu) was freed: %s was done",
+			"kvoff: %s: %s: the block of handle %#" PRIx64 " (index %" PRIu64 ", entry %zu of %zu) was "
+			"freed: %s was done",
 			kv->name, call, blocks->index[i], lkv_block(blocks, i), i, blocks->n, what);
 }
 
@@ -67,7 +68,8 @@ int lkv_blocks_range(struct libkvoff *kv, const char *call, bool reads, const vo
 
 	if (kv->framed)
 		return lkv_fail(EOPNOTSUPP,
-				"kvoff: %s: %s: %p: a framed region's blocks have no addresses that stay: use the call that takes "
+				"kvoff: %s: %s: %p: a framed region's blocks have no addresses that stay: use the "
+				"call that takes "
 				"handles", kv->name, call, ptr);
 	ret = reads ? 0 : lkv_check_access(kv, call);
 	if (ret)
@@ -267,7 +269,8 @@ static int discard_run(struct libkvoff *kv, uint64_t first, uint64_t nr)
 	if (!ret)
 		return 0;
 	if (ret == -EBUSY)
-		return lkv_fail(EBUSY, "kvoff: %s: discard of blocks %" PRIu64 " to %" PRIu64 ": one of them is acquired, release it "
+		return lkv_fail(EBUSY, "kvoff: %s: discard of blocks %" PRIu64 " to %" PRIu64 ": one of them is "
+				"acquired, release it "
 				"first: blocks before it were discarded", kv->name, first, first + nr - 1);
 	return lkv_fail(-ret, "kvoff: %s: discard of blocks %" PRIu64 " to %" PRIu64 " failed: %s: blocks before them were "
 			"discarded", kv->name, first, first + nr - 1, strerrordesc_np(-ret));
@@ -339,7 +342,8 @@ static int query(struct libkvoff *kv, const struct lkv_blocks *blocks, struct li
 		return lkv_blocks_stale(kv, "query", blocks, stale, "the rest");
 	if (poisoned != SIZE_MAX)
 		return lkv_fail(EIO,
-				"kvoff: %s: query: the bytes of block %" PRIu64 " (entry %zu of %zu) are lost to a memory error: "
+				"kvoff: %s: query: the bytes of block %" PRIu64 " (entry %zu of %zu) are lost to a "
+				"memory error: "
 				"discard or free it",
 				kv->name, lkv_block(blocks, poisoned), poisoned, blocks->n);
 	return 0;

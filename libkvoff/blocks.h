@@ -40,7 +40,8 @@ static inline bool lkv_blocks_current(const struct libkvoff *kv, const struct lk
 }
 
 /* -ESTALE, with a message about entry @i; @what was done. */
-int lkv_blocks_stale(struct libkvoff *kv, const char *call, const struct lkv_blocks *blocks, size_t i, const char *what);
+int lkv_blocks_stale(struct libkvoff *kv, const char *call, const struct lkv_blocks *blocks, size_t i,
+		     const char *what);
 
 /* The same as lkv_blocks_index(), and no handle is stale. */
 int lkv_blocks_live(struct libkvoff *kv, const char *call, const uint64_t *index, size_t n, struct lkv_blocks *blocks);

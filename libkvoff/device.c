@@ -201,13 +201,15 @@ static int create_failed(const char *node, const struct lkv_create *create, int 
 
 	if (err == EEXIST)
 		return lkv_fail(err,
-				"kvoff: %s: this user has a region of the name \"%s\" already: libkvoff_open_named() attaches to "
+				"kvoff: %s: this user has a region of the name \"%s\" already: libkvoff_open_named() "
+				"attaches to "
 				"it, kvoffctl regions rm ends it",
 				node, create->name);
 	/* a module that does not know the flags, or the fields at the end */
 	if ((err == EINVAL || err == E2BIG || err == EOPNOTSUPP) && (create->framed || create->name[0]))
 		return lkv_fail(EOPNOTSUPP,
-				"kvoff: %s: a region%s%s was refused (%s): this kernel module is of a version that does not know "
+				"kvoff: %s: a region%s%s was refused (%s): this kernel module is of a version that "
+				"does not know "
 				"such",
 				node, create->framed ? " with LIBKVOFF_OPEN_FRAMED" : "",
 				create->name[0] ? " with a name" : "", strerrordesc_np(err));
@@ -284,15 +286,18 @@ int lkv_device_open(struct libkvoff *kv, const char *tenant, uid_t uid, const ch
 	switch (ret) {
 	case -ENOENT:
 		return lkv_fail(ENOENT,
-				"kvoff: %s: there is no region of the name \"%s\" of user %u in this IPC namespace: make it with "
+				"kvoff: %s: there is no region of the name \"%s\" of user %u in this IPC namespace: "
+				"make it with "
 				"libkvoff_open() and a name; kvoffctl regions shows those there are",
 				node, name, (unsigned int)(uid == LIBKVOFF_UID_SELF ? geteuid() : uid));
 	case -EACCES:
 		return lkv_fail(EACCES,
-				"kvoff: %s: the mode of region \"%s\" does not let user %u %s: whoever makes it gives it a mode",
+				"kvoff: %s: the mode of region \"%s\" does not let user %u %s: whoever makes it "
+				"gives it a mode",
 				node, name, (unsigned int)geteuid(), kv->rdonly ? "read it" : "read and write it");
 	case -ENOTTY:
-		return lkv_fail(EOPNOTSUPP, "kvoff: %s: this kernel module is of a version that knows no named regions", node);
+		return lkv_fail(EOPNOTSUPP, "kvoff: %s: this kernel module is of a version that knows no named "
+				"regions", node);
 	}
 	if (ret < 0)
 		return lkv_fail(-ret, "kvoff: %s: opening region \"%s\": %s", node, name, strerrordesc_np(-ret));

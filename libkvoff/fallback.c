@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * A region without the module: a file in memory (memfd), so that other processes can attach to it as they do to a
- * real one. It holds a head, the data (of a framed region: one window, in which block and frame have the same number) and
- * the two shared arrays; references are each process's own, as nobody
+ * real one. It holds a head, the data (of a framed region: one window, in which block and frame have the same number)
+ * and the two shared arrays; references are each process's own, as nobody
  * looks at them. Nothing moves, no commit is refused, and a block counts as being in tier 0 from the first allocation
  * on it until the library gives its memory back.
  */
@@ -279,7 +279,8 @@ int lkv_fallback_create(struct libkvoff *kv, const struct lkv_create *create)
 
 	if (create->name[0])
 		return lkv_fail(ENOTSUP,
-				"kvoff: region \"%s\": plain memory (LIBKVOFF_FALLBACK=1) does not outlive its processes: a name needs "
+				"kvoff: region \"%s\": plain memory (LIBKVOFF_FALLBACK=1) does not outlive its "
+				"processes: a name needs "
 				"the module", create->name);
 	kv->framed = create->framed;
 	kv->window[0].bytes = head.window;

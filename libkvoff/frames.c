@@ -61,10 +61,12 @@ uint64_t lkv_frames_taken(struct libkvoff *kv)
 static int check_book(struct libkvoff *kv, const char *call)
 {
 	if (!kv->framed)
-		return lkv_fail(EOPNOTSUPP, "kvoff: %s: %s: a mapped region has memory, not blocks to give out: libkvoff_alloc(), or "
+		return lkv_fail(EOPNOTSUPP, "kvoff: %s: %s: a mapped region has memory, not blocks to give out: "
+				"libkvoff_alloc(), or "
 				"open it with LIBKVOFF_OPEN_FRAMED", kv->name, call);
 	if (!kv->frames)
-		return lkv_fail(EPERM, "kvoff: %s: %s: this process is attached to the region, and only the one that opened it "
+		return lkv_fail(EPERM, "kvoff: %s: %s: this process is attached to the region, and only the one that "
+				"opened it "
 				"gives out blocks: have it do so, and pass on the handles", kv->name, call);
 	return 0;
 }
@@ -100,9 +102,11 @@ static int alloc_failed(struct libkvoff *kv, size_t n, size_t got, int err)
 	char bytes[LKV_SIZE_LEN];
 
 	if (err != ENOSPC)
-		return lkv_fail(err, "kvoff: %s: giving a frame to block %zu of %zu failed: %s: nothing was done", kv->name, got, n,
+		return lkv_fail(err, "kvoff: %s: giving a frame to block %zu of %zu failed: %s: nothing was done",
+				kv->name, got, n,
 				strerrordesc_np(err));
-	return lkv_fail(ENOSPC, "kvoff: %s: no room for %zu blocks: the windows (%s) have %zu free frames: free some, or open the "
+	return lkv_fail(ENOSPC, "kvoff: %s: no room for %zu blocks: the windows (%s) have %zu free frames: free "
+			"some, or open the "
 			"region with more fast_bytes or far_bytes", kv->name, n,
 			lkv_size(bytes, nr_frames(kv) << kv->block_shift), got);
 }
@@ -123,9 +127,9 @@ int libkvoff_block_alloc(struct libkvoff *kv, uint64_t *handle, size_t n)
 		uint64_t left = frames->free.count;
 
 		pthread_mutex_unlock(&frames->lock);
-		return lkv_fail(ENOSPC, "kvoff: %s: no room for %zu blocks: %" PRIu64 " can still be had (frames %" PRIu64 ", indices %"
-				PRIu64 "): free some, or open the region with larger windows and length", kv->name, n, left,
-				nr_frames(kv), kv->nr_blocks);
+		return lkv_fail(ENOSPC, "kvoff: %s: no room for %zu blocks: %" PRIu64 " can still be had (frames "
+				"%" PRIu64 ", indices %" PRIu64 "): free some, or open the region with larger windows "
+				"and length", kv->name, n, left, nr_frames(kv), kv->nr_blocks);
 	}
 	for (i = 0; i < n; i++)
 		handle[i] = take_index(frames);
@@ -188,7 +192,8 @@ static int free_failed(struct libkvoff *kv, const struct lkv_blocks *blocks, siz
 {
 	if (err == ENODATA)
 		return lkv_blocks_stale(kv, "block_free", blocks, i, "what is before it");
-	return lkv_fail(err, "kvoff: %s: block_free of block %" PRIu64 " (entry %zu of %zu): %s: those before it were freed",
+	return lkv_fail(err, "kvoff: %s: block_free of block %" PRIu64 " (entry %zu of %zu): %s: those before it "
+			"were freed",
 			kv->name, lkv_block(blocks, i), i, blocks->n,
 			err == EBUSY ? "it is acquired, release it first" : strerrordesc_np(err));
 }

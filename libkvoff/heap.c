@@ -100,7 +100,8 @@ void *libkvoff_aligned_alloc(struct libkvoff *kv, size_t align, size_t size)
 	int ret;
 
 	if (kv->framed) {
-		lkv_fail(EOPNOTSUPP, "kvoff: %s: a framed region gives out blocks, not memory: libkvoff_block_alloc()", kv->name);
+		lkv_fail(EOPNOTSUPP, "kvoff: %s: a framed region gives out blocks, not memory: "
+			 "libkvoff_block_alloc()", kv->name);
 		return NULL;
 	}
 	if (!kv->heap) {
@@ -145,7 +146,8 @@ int libkvoff_free(struct libkvoff *kv, void *ptr)
 	if (!ptr)
 		return 0;
 	if (kv->framed)
-		return lkv_fail(EOPNOTSUPP, "kvoff: %s: free of %p: a framed region gives out blocks: libkvoff_block_free()", kv->name,
+		return lkv_fail(EOPNOTSUPP, "kvoff: %s: free of %p: a framed region gives out blocks: "
+				"libkvoff_block_free()", kv->name,
 				ptr);
 	if (!kv->heap)
 		return lkv_fail(EINVAL, "kvoff: %s: free of %p: this process is attached, and the one that allocated frees",

@@ -30,8 +30,8 @@ struct libkvoff;
  * @label:	a name for people, NULL for the program's
  * @block_size:	bytes, a power of two from 64 KiB to 2 MiB; 0 for 2 MiB, or, where @unit_size is given, the largest
  *		block size not above it (64 KiB at least)
- * @length:	bytes of address space; 0 for 1 TiB, in a framed region for as many blocks as the windows have frames. Costs
- *		nothing until used. Rounded up to whole blocks
+ * @length:	bytes of address space; 0 for 1 TiB, in a framed region for as many blocks as the windows have frames.
+ *		Costs nothing until used. Rounded up to whole blocks
  * @unit_size:	bytes the server thinks in (one KV block of all layers, say); 0 if it has no such thing
  * @commit_step: bytes by which the library commits and uncommits; 0 for 64 MiB or 1/16 of @length, whichever is less.
  *		Rounded up to whole blocks

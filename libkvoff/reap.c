@@ -134,7 +134,9 @@ static uint64_t now_ns(void)
 /* With the lock held. @when is in ns, 0 for never. */
 static void arm(struct lkv_reap *reap, uint64_t when)
 {
-	struct itimerspec at = { .it_value = { .tv_sec = (time_t)(when / NS_PER_S), .tv_nsec = (long)(when % NS_PER_S) } };
+	struct itimerspec at = {
+		.it_value = { .tv_sec = (time_t)(when / NS_PER_S), .tv_nsec = (long)(when % NS_PER_S) },
+	};
 
 	if (reap->timer_fd < 0 || when == reap->armed)
 		return;
@@ -167,7 +169,8 @@ static int begin(struct libkvoff *kv, const struct lkv_blocks *blocks, struct lk
 		free(wait);
 		if (ret)
 			return lkv_fail(-ret, "kvoff: %s: prefetch: %s", kv->name, strerrordesc_np(-ret));
-		return lkv_fail(EOPNOTSUPP, "kvoff: %s: prefetch: there is no tier, or this kernel module is of a version that does not "
+		return lkv_fail(EOPNOTSUPP, "kvoff: %s: prefetch: there is no tier, or this kernel module is of a "
+				"version that does not "
 				"say which are fast: use libkvoff_prefetch()", kv->name);
 	}
 	lkv_blocks_prefetch(kv, blocks);
@@ -193,7 +196,8 @@ int libkvoff_prefetch_until(struct libkvoff *kv, const uint64_t *index, size_t n
 	if (ret)
 		return ret;
 	if (!kv->backend->eventfd)
-		return lkv_fail(ENOTSUP, "kvoff: %s: prefetch: nothing moves in plain memory (LIBKVOFF_FALLBACK=1): do not wait, or use "
+		return lkv_fail(ENOTSUP, "kvoff: %s: prefetch: nothing moves in plain memory (LIBKVOFF_FALLBACK=1): "
+				"do not wait, or use "
 				"libkvoff_prefetch()", kv->name);
 	wait = n < SIZE_MAX / 16 ? malloc(sizeof(*wait) + n * sizeof(*index)) : NULL;
 	if (!wait)
@@ -226,7 +230,8 @@ static int make_descriptor(struct libkvoff *kv)
 		return 0;
 	}
 	if (ret == -ENOTTY)
-		ret = lkv_fail(EOPNOTSUPP, "kvoff: %s: this kernel module is of a version that does not tell of moves", kv->name);
+		ret = lkv_fail(EOPNOTSUPP, "kvoff: %s: this kernel module is of a version that does not tell of "
+			       "moves", kv->name);
 	else if (event_fd >= 0 && timer_fd >= 0 && epoll_fd >= 0)
 		lkv_fail(-ret, "kvoff: %s: the kernel will not tell of moves: %s", kv->name, strerrordesc_np(-ret));
 	if (event_fd >= 0)
@@ -247,7 +252,8 @@ int libkvoff_eventfd(struct libkvoff *kv)
 	if (ret)
 		return ret;
 	if (!kv->backend->eventfd)
-		return lkv_fail(ENOTSUP, "kvoff: %s: nothing moves in plain memory (LIBKVOFF_FALLBACK=1), and nothing is told",
+		return lkv_fail(ENOTSUP, "kvoff: %s: nothing moves in plain memory (LIBKVOFF_FALLBACK=1), and "
+				"nothing is told",
 				kv->name);
 	pthread_mutex_lock(&reap->lock);
 	if (reap->epoll_fd < 0) {

@@ -140,14 +140,17 @@ static int check_windows(struct lkv_create *create, const struct libkvoff_option
 	create->framed = o->flags & LIBKVOFF_OPEN_FRAMED;
 	if (!create->framed) {
 		if (o->fast_bytes || o->far_bytes)
-			return lkv_fail(EINVAL, "kvoff: options: fast_bytes and far_bytes are for LIBKVOFF_OPEN_FRAMED");
+			return lkv_fail(EINVAL, "kvoff: options: fast_bytes and far_bytes are for "
+					"LIBKVOFF_OPEN_FRAMED");
 		return 0;
 	}
 	if (!o->fast_bytes && !o->far_bytes)
-		return lkv_fail(EINVAL, "kvoff: options: a framed region has windows of a fixed size: set fast_bytes, far_bytes or "
+		return lkv_fail(EINVAL, "kvoff: options: a framed region has windows of a fixed size: set "
+				"fast_bytes, far_bytes or "
 				"both");
 	if (o->fast_bytes > KVOFF_REGION_SIZE_MAX || o->far_bytes > KVOFF_REGION_SIZE_MAX)
-		return lkv_fail(EINVAL, "kvoff: options: fast_bytes %" PRIu64 " or far_bytes %" PRIu64 " is more than 64 TiB, a "
+		return lkv_fail(EINVAL, "kvoff: options: fast_bytes %" PRIu64 " or far_bytes %" PRIu64 " is more "
+				"than 64 TiB, a "
 				"region's largest",
 				o->fast_bytes, o->far_bytes);
 	create->fast_bytes = (o->fast_bytes + block - 1) & ~((uint64_t)block - 1);
@@ -197,7 +200,8 @@ static int check_tenant(const struct libkvoff_options *o, const char **tenant)
 	*tenant = o->tenant ? o->tenant : "default";
 	if (!*tenant[0] || !name_ok(*tenant) || !strcmp(*tenant, "control"))
 		return lkv_fail(EINVAL,
-				"kvoff: options: tenant \"%.40s\" cannot be one: up to %d letters, digits, '-', '_' and "
+				"kvoff: options: tenant \"%.40s\" cannot be one: up to %d letters, digits, '-', '_' "
+				"and "
 				"'.', not starting with '.', and not \"control\"",
 				*tenant, KVOFF_NAME_LEN - 1);
 	return 0;
@@ -207,13 +211,15 @@ static int check_name(const struct libkvoff_options *o)
 {
 	if (o->name && (!o->name[0] || !name_ok(o->name)))
 		return lkv_fail(EINVAL,
-				"kvoff: options: name \"%.40s\" is not one of up to %d letters, digits, '-', '_' and '.' "
+				"kvoff: options: name \"%.40s\" is not one of up to %d letters, digits, '-', '_' and "
+				"'.' "
 				"that does not start with '.'",
 				o->name, KVOFF_NAME_LEN - 1);
 	if (!o->name && (o->mode || o->ttl_s))
 		return lkv_fail(EINVAL, "kvoff: options: mode and ttl_s are for a region with a name: set name too");
 	if (o->mode & ~0666U)
-		return lkv_fail(EINVAL, "kvoff: options: mode %#o has bits beside 0666: a region cannot be executed", o->mode);
+		return lkv_fail(EINVAL, "kvoff: options: mode %#o has bits beside 0666: a region cannot be "
+				"executed", o->mode);
 	return 0;
 }
 
@@ -222,7 +228,8 @@ static int check_create(struct lkv_create *create, const struct libkvoff_options
 	int ret;
 
 	if (o->flags & ~(LIBKVOFF_OPEN_INHERIT | LIBKVOFF_OPEN_FRAMED))
-		return lkv_fail(EINVAL, "kvoff: options: flags %#x for libkvoff_open(), which knows LIBKVOFF_OPEN_INHERIT and "
+		return lkv_fail(EINVAL, "kvoff: options: flags %#x for libkvoff_open(), which knows "
+				"LIBKVOFF_OPEN_INHERIT and "
 				"LIBKVOFF_OPEN_FRAMED only", o->flags);
 	create->cloexec = o->flags & LIBKVOFF_OPEN_INHERIT ? 0 : O_CLOEXEC;
 	ret = check_tenant(o, &create->tenant);
@@ -329,7 +336,8 @@ int libkvoff_open_named(struct libkvoff **out, uid_t uid, const struct libkvoff_
 	kv->rdonly = o.flags & LIBKVOFF_OPEN_RDONLY;
 	ret = lkv_device_open(kv, tenant, uid, o.name, o.flags & LIBKVOFF_OPEN_INHERIT ? 0 : O_CLOEXEC);
 	if (ret == -ENODEV && lkv_fallback_wanted())
-		ret = lkv_fail(ENOTSUP, "kvoff: region \"%s\": plain memory (LIBKVOFF_FALLBACK=1) does not outlive its processes: "
+		ret = lkv_fail(ENOTSUP, "kvoff: region \"%s\": plain memory (LIBKVOFF_FALLBACK=1) does not outlive "
+			       "its processes: "
 			       "names need the module", o.name);
 	if (ret)
 		goto err_region;

@@ -32,8 +32,8 @@ struct libkvoff;
  *		@sealed says how many of them are sealed; -errno, without a message
  * @units:	list up to @n units; how many, or -errno, without a message
  * @window:	grow or look at the window in @arg->tier; NULL where there is no need; -errno, without a message
- * @block_alloc, @block_free: of a framed region; @index has at most KVOFF_BLOCKS_MAX entries, and on failure @done says how
- *		many of them were dealt with; -errno, without a message
+ * @block_alloc, @block_free: of a framed region; @index has at most KVOFF_BLOCKS_MAX entries, and on failure @done says
+ *		how many of them were dealt with; -errno, without a message
  * @eventfd:	add one to this eventfd for each block that has moved; -errno, without a message
  * @present:	these blocks now have memory, or have none any more; NULL where the kernel keeps the state array
  * @detach:	tell the others that we are gone; NULL where the kernel sees it

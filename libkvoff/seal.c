@@ -37,7 +37,8 @@ static int seal_blocks(struct libkvoff *kv, uint64_t first, uint64_t nr, const v
 	case 0:
 		return 0;
 	case -EEXIST:
-		return lkv_fail(EEXIST, "kvoff: %s: seal of blocks %" PRIu64 " to %" PRIu64 " as a unit: one of them belongs to a unit "
+		return lkv_fail(EEXIST, "kvoff: %s: seal of blocks %" PRIu64 " to %" PRIu64 " as a unit: one of them "
+				"belongs to a unit "
 				"already: nothing was done", kv->name, first, first + nr - 1);
 	case -ENOTSUP:
 	case -ENOTTY:
@@ -45,7 +46,8 @@ static int seal_blocks(struct libkvoff *kv, uint64_t first, uint64_t nr, const v
 				"plain memory (LIBKVOFF_FALLBACK=1) keeps no tags" :
 				"this kernel module is of a version that knows no seals");
 	}
-	return lkv_fail(-ret, "kvoff: %s: seal of blocks %" PRIu64 " to %" PRIu64 ": block %" PRIu64 ": %s: those before it are "
+	return lkv_fail(-ret, "kvoff: %s: seal of blocks %" PRIu64 " to %" PRIu64 ": block %" PRIu64 ": %s: those "
+			"before it are "
 			"sealed", kv->name, first, first + nr - 1, first + sealed, reason(-ret));
 }
 
@@ -82,7 +84,8 @@ int libkvoff_seal_tagged(struct libkvoff *kv, uint64_t first, uint64_t nr, const
 	first = lkv_block(&blocks, 0);
 	if (nr > kv->nr_blocks - first)
 		return lkv_fail(ERANGE,
-				"kvoff: %s: seal: %" PRIu64 " blocks from %" PRIu64 " reach outside the region, which has %" PRIu64
+				"kvoff: %s: seal: %" PRIu64 " blocks from %" PRIu64 " reach outside the region, "
+				"which has %" PRIu64
 				" blocks: nothing was done", kv->name, nr, first, kv->nr_blocks);
 	return seal_blocks(kv, first, nr, tag);
 }

@@ -46,10 +46,11 @@ static int not_enough(struct libkvoff *kv, const struct share *share, uint64_t w
 
 	for (tier = 0; tier < KVOFF_MAX_TIERS && len < sizeof(list); tier++)
 		if (share->room[tier])
-			len += (size_t)snprintf(list + len, sizeof(list) - len, "%s tier %u has %s", len ? "," : ":", tier,
-						lkv_size(each, share->room[tier]));
+			len += (size_t)snprintf(list + len, sizeof(list) - len, "%s tier %u has %s",
+						len ? "," : ":", tier, lkv_size(each, share->room[tier]));
 	return lkv_fail(ENOMEM,
-			"kvoff: %s: windows of %s in the %s tiers: they have %s available for blocks of %u KiB%s: ask for less, or "
+			"kvoff: %s: windows of %s in the %s tiers: they have %s available for blocks of %u KiB%s: "
+			"ask for less, or "
 			"give a tier more capacity (kvoffctl)",
 			kv->name, lkv_size(need, want), share->kind, lkv_size(have, share->sum),
 			1U << (kv->block_shift - 10), list);
@@ -69,13 +70,16 @@ static int grow(struct libkvoff *kv, unsigned int tier, uint64_t bytes)
 	lkv_size(have, w.available);
 	switch (ret) {
 	case -EDQUOT:
-		return lkv_fail(EDQUOT, "kvoff: %s: a window of %s in tier %u: the tenant's quota leaves %s: ask for less, or have the "
+		return lkv_fail(EDQUOT, "kvoff: %s: a window of %s in tier %u: the tenant's quota leaves %s: ask for "
+				"less, or have the "
 				"quota raised (kvoffctl tenant set)", kv->name, need, tier, have);
 	case -ESHUTDOWN:
-		return lkv_fail(ESHUTDOWN, "kvoff: %s: a window of %s in tier %u: the tier is being drained: try again", kv->name, need,
+		return lkv_fail(ESHUTDOWN, "kvoff: %s: a window of %s in tier %u: the tier is being drained: try "
+				"again", kv->name, need,
 				tier);
 	default:
-		return lkv_fail(-ret, "kvoff: %s: a window of %s in tier %u failed: %s: %s are available", kv->name, need, tier,
+		return lkv_fail(-ret, "kvoff: %s: a window of %s in tier %u failed: %s: %s are available", kv->name,
+				need, tier,
 				strerrordesc_np(-ret), have);
 	}
 }
@@ -156,11 +160,14 @@ int libkvoff_windows(struct libkvoff *kv, size_t chunk, struct libkvoff_window *
 	size_t nr = 0;
 
 	if (!kv->framed)
-		return lkv_fail(EOPNOTSUPP, "kvoff: %s: windows: a mapped region has none: its pages move. Open it with "
+		return lkv_fail(EOPNOTSUPP, "kvoff: %s: windows: a mapped region has none: its pages move. Open it "
+				"with "
 				"LIBKVOFF_OPEN_FRAMED", kv->name);
 	if (chunk & ((UINT64_C(1) << kv->block_shift) - 1) || (n && !out))
-		return lkv_fail(EINVAL, "kvoff: %s: windows: pieces of %zu bytes must be a multiple of the block size (%" PRIu64
-				"), and there must be a place for them", kv->name, chunk, UINT64_C(1) << kv->block_shift);
+		return lkv_fail(EINVAL, "kvoff: %s: windows: pieces of %zu bytes must be a multiple of the block "
+				"size (%" PRIu64
+				"), and there must be a place for them", kv->name, chunk,
+				UINT64_C(1) << kv->block_shift);
 	for (tier = 0; tier < KVOFF_MAX_TIERS; tier++)
 		for (offset = 0; offset < kv->window[tier].bytes; offset += piece) {
 			piece = kv->window[tier].bytes - offset;
@@ -172,5 +179,7 @@ int libkvoff_windows(struct libkvoff *kv, size_t chunk, struct libkvoff_window *
 				};
 			nr++;
 		}
-	return nr > INT_MAX ? lkv_fail(EINVAL, "kvoff: %s: windows: too many pieces of %zu bytes", kv->name, chunk) : (int)nr;
+	if (nr > INT_MAX)
+		return lkv_fail(EINVAL, "kvoff: %s: windows: too many pieces of %zu bytes", kv->name, chunk);
+	return (int)nr;
 }

@@ -200,7 +200,8 @@ static void framed(void)
 
 	if (!CHECK(libkvoff_open(&kv, &opts) == 0))
 		return;
-	CHECK(libkvoff_windows(kv, 0, &window, 1) == 1 && window.len == 8 * BLOCK && stats_of(kv).committed == 8 * BLOCK);
+	CHECK(libkvoff_windows(kv, 0, &window, 1) == 1 && window.len == 8 * BLOCK &&
+	      stats_of(kv).committed == 8 * BLOCK);
 	CHECK(libkvoff_block_alloc(kv, h, 8) == 0 && libkvoff_block_alloc(kv, &one, 1) == -ENOSPC);
 	CHECK(stats_of(kv).nr_allocated == 8 && stats_of(kv).used == 8 * BLOCK);
 	CHECK(libkvoff_acquire_addr(kv, &h[5], 1, &addr) == 0 && (char *)addr >= (char *)window.addr);
@@ -211,7 +212,8 @@ static void framed(void)
 	CHECK(libkvoff_block_free(kv, &h[5], 1) == -EBUSY && libkvoff_release(kv, &h[5], 1) == 0);
 	CHECK(libkvoff_seal(kv, &h[5], 1) == 0 && libkvoff_query(kv, &h[5], 1, &out) == 0);
 	CHECK(out.flags == LIBKVOFF_BLOCK_SEALED && out.tier == 0);
-	CHECK(libkvoff_discard(kv, &h[5], 1) == 0 && libkvoff_query(kv, &h[5], 1, &out) == 0 && !out.flags && out.tier == 0);
+	CHECK(libkvoff_discard(kv, &h[5], 1) == 0 && libkvoff_query(kv, &h[5], 1, &out) == 0 && !out.flags &&
+	      out.tier == 0);
 	CHECK(libkvoff_acquire_addr(kv, &h[5], 1, &addr) == 0 && !*(char *)addr && libkvoff_release(kv, &h[5], 1) == 0);
 	CHECK(libkvoff_block_free(kv, &h[5], 1) == 0 && libkvoff_touch(kv, &h[5], 1) == -ESTALE);
 	CHECK(libkvoff_block_alloc(kv, &one, 1) == 0 && one != h[5]);
@@ -230,7 +232,8 @@ static void limits(void)
 	char *p = libkvoff_alloc(kv, 2 * BLOCK);
 	uint64_t first = libkvoff_index(kv, p);
 
-	CHECK(libkvoff_open(&two, &opts) == -ENOTSUP && libkvoff_open_named(&two, LIBKVOFF_UID_SELF, &opts) == -ENOTSUP);
+	CHECK(libkvoff_open(&two, &opts) == -ENOTSUP &&
+	      libkvoff_open_named(&two, LIBKVOFF_UID_SELF, &opts) == -ENOTSUP);
 	CHECK(strstr(libkvoff_strerror(-ENOTSUP), "outlive"));
 	CHECK(libkvoff_eventfd(kv) == -ENOTSUP && libkvoff_prefetch_until(kv, &first, 1, 0, 0) == -ENOTSUP);
 	CHECK(libkvoff_reap(kv, &done, 1) == 0);

@@ -50,7 +50,8 @@ static void windows(void)
 	CHECK(out[0].len == FAST * BLOCK && out[2].len == FAR / 2 * BLOCK && !((uintptr_t)out[1].addr & (2 * MIB - 1)));
 	base = out[0].addr;
 	CHECK(libkvoff_windows(kv, 10 * BLOCK, out, 3) == 6);
-	CHECK(out[0].len == 10 * BLOCK && out[1].len == 6 * BLOCK && out[1].addr == base + 10 * BLOCK && out[2].tier == 1);
+	CHECK(out[0].len == 10 * BLOCK && out[1].len == 6 * BLOCK && out[1].addr == base + 10 * BLOCK &&
+	      out[2].tier == 1);
 	CHECK(libkvoff_windows(kv, BLOCK + 1, out, 8) == -EINVAL && libkvoff_windows(kv, 0, NULL, 1) == -EINVAL);
 	/* pointers are no names here */
 	CHECK(libkvoff_touch_ptr(kv, base, 1) == -EOPNOTSUPP && says("handles"));
@@ -125,7 +126,8 @@ static void handles(void)
 	CHECK(libkvoff_acquire(kv, &old, 1) == -ESTALE && libkvoff_acquire_addr(kv, &old, 1, &addr) == -ESTALE);
 	CHECK(!mock.refs[INDEX(old)] && libkvoff_release(kv, &old, 1) == -ESTALE);
 	CHECK(libkvoff_acquire(kv, (uint64_t[]){ h[1], old }, 2) == -ESTALE && !mock.refs[INDEX(h[1])]);
-	CHECK(libkvoff_seal(kv, &old, 1) == -ESTALE && libkvoff_discard(kv, &old, 1) == -ESTALE && !mock.calls[MOCK_SEAL]);
+	CHECK(libkvoff_seal(kv, &old, 1) == -ESTALE && libkvoff_discard(kv, &old, 1) == -ESTALE &&
+	      !mock.calls[MOCK_SEAL]);
 	all[0] = old;
 	all[1] = h[1];
 	where[0].flags = 77;
@@ -162,7 +164,8 @@ static void handles(void)
 	kv = open_region(BLOCK, MIB, BLOCK);
 	CHECK(libkvoff_block_alloc(kv, h, 1) == -EOPNOTSUPP && libkvoff_block_free(kv, h, 1) == -EOPNOTSUPP);
 	CHECK(libkvoff_windows(kv, 0, NULL, 0) == -EOPNOTSUPP);
-	CHECK(libkvoff_acquire_addr(kv, (uint64_t[]){ 3 }, 1, &addr) == 0 && addr == (char *)libkvoff_base(kv) + 3 * BLOCK);
+	CHECK(libkvoff_acquire_addr(kv, (uint64_t[]){ 3 }, 1, &addr) == 0 &&
+	      addr == (char *)libkvoff_base(kv) + 3 * BLOCK);
 	libkvoff_close(kv);
 }
 
@@ -341,7 +344,8 @@ static void seals(void)
 	CHECK(libkvoff_seal_tagged(kv, 64, 1, tag) == -ERANGE && libkvoff_seal_tagged(kv, 1, 1, NULL) == -EINVAL);
 	CHECK(libkvoff_units(kv, 0, unit, 4) == 2 && unit[0].first == 10 && unit[0].nr == 3 && unit[1].first == 15);
 	CHECK(!memcmp(unit[0].tag, tag, sizeof(tag)) && !memcmp(unit[1].tag, other, sizeof(other)));
-	CHECK(libkvoff_units(kv, 0, unit, 1) == 1 && libkvoff_units(kv, unit[0].first + 1, unit, 1) == 1 && unit[0].first == 15);
+	CHECK(libkvoff_units(kv, 0, unit, 1) == 1 && libkvoff_units(kv, unit[0].first + 1, unit, 1) == 1 &&
+	      unit[0].first == 15);
 	CHECK(libkvoff_units(kv, 16, unit, 4) == 0 && libkvoff_units(kv, 0, NULL, 1) == -EINVAL);
 	CHECK(libkvoff_discard(kv, (uint64_t[]){ 11 }, 1) == 0 && libkvoff_units(kv, 0, unit, 4) == 1);
 	mock.pinned[20] = 1;
@@ -351,7 +355,8 @@ static void seals(void)
 	/* poison */
 	mock.state[21].location |= POISONED;
 	CHECK(libkvoff_acquire(kv, (uint64_t[]){ 1, 21 }, 2) == -EIO && !mock.refs[1] && !mock.refs[21]);
-	CHECK(libkvoff_query(kv, (uint64_t[]){ 21 }, 1, &out) == -EIO && out.flags == LIBKVOFF_BLOCK_POISONED && says("block 21"));
+	CHECK(libkvoff_query(kv, (uint64_t[]){ 21 }, 1, &out) == -EIO && out.flags == LIBKVOFF_BLOCK_POISONED &&
+	      says("block 21"));
 	/* what is given out again can be written, and is no unit's */
 	CHECK(libkvoff_free(kv, p) == 0 && libkvoff_units(kv, 0, unit, 4) == 0);
 	q = libkvoff_alloc(kv, 24 * BLOCK);

@@ -79,7 +79,8 @@ static void moves(void)
 			int ret = move_one(&rig, &r, INDEX(h[i]), to, 0);
 
 			CHECK(ret == 0 || ret == -ENOSPC);
-			if (!CHECK(libkvoff_acquire_addr(kv, &h[i], 1, &addr) == 0) || !CHECK(!count_wrong(addr, BS, i)))
+			if (!CHECK(libkvoff_acquire_addr(kv, &h[i], 1, &addr) == 0) ||
+			    !CHECK(!count_wrong(addr, BS, i)))
 				goto out;
 			CHECK(libkvoff_release(kv, &h[i], 1) == 0);
 		}
@@ -173,7 +174,8 @@ static void named(bool framed)
 	if (!have(libkvoff_open_named(&kv, LIBKVOFF_UID_SELF, &opts), "opening it again"))
 		goto gone;
 	CHECK(libkvoff_units(kv, 0, unit, 2) == 1 && unit[0].first == h && !memcmp(unit[0].tag, tag, sizeof(tag)));
-	CHECK(libkvoff_acquire_addr(kv, &h, 1, &addr) == 0 && !count_wrong(addr, BS, 9) && libkvoff_release(kv, &h, 1) == 0);
+	CHECK(libkvoff_acquire_addr(kv, &h, 1, &addr) == 0 && !count_wrong(addr, BS, 9) &&
+	      libkvoff_release(kv, &h, 1) == 0);
 	if (framed)
 		CHECK(libkvoff_block_free(kv, &h, 1) == 0);
 	else

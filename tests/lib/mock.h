@@ -53,7 +53,8 @@ enum mock_call {
  * @mover:	a thread plays the mover: SETTLE changes nothing, and other threads may hold references
  * @fast_tiers:	bit N: tier N is one of the fastest; tier 0 is
  * @room:	blocks that each tier still has for windows
- * @window:	blocks of each tier's window, whose bytes are at @frames; @owner says which block has a frame, UINT64_MAX none
+ * @window:	blocks of each tier's window, whose bytes are at @frames; @owner says which block has a frame, UINT64_MAX
+ *		for none
  * @unit, @nr_units: units, in ascending order
  * @event_fd:	told of moves; -1 for none
  * @seals:	the last ranges sealed, the latest first
@@ -112,8 +113,8 @@ void mock_reset(uint64_t limit);
 void mock_fault(uint64_t block);
 
 /*
- * Moves a block as the kernel does, telling the eventfd: 0, -EAGAIN (acquired), -ENODATA, or -ENOSPC. Of a mapped region
- * only the location changes.
+ * Moves a block as the kernel does, telling the eventfd: 0, -EAGAIN (acquired), -ENODATA, or -ENOSPC. Of a mapped
+ * region only the location changes.
  */
 int mock_move(uint64_t block, unsigned int tier);
 

@@ -137,7 +137,8 @@ static int64_t free_frame(unsigned int tier)
 static void put(uint64_t block, unsigned int tier, uint64_t frame, uint64_t gen, unsigned int flags)
 {
 	mock.owner[tier][frame] = block;
-	__atomic_store_n(&mock.state[block].location, frame << 32 | (gen & 0xffff) << 16 | tier << 8 | flags, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&mock.state[block].location, frame << 32 | (gen & 0xffff) << 16 | tier << 8 | flags,
+			 __ATOMIC_SEQ_CST);
 }
 
 static int give(uint64_t block)

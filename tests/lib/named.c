@@ -9,7 +9,8 @@
 
 static struct libkvoff_options named(void)
 {
-	return (struct libkvoff_options){ .size = sizeof(struct libkvoff_options), .block_size = BLOCK, .length = NR * BLOCK,
+	return (struct libkvoff_options){ .size = sizeof(struct libkvoff_options), .block_size = BLOCK,
+					 .length = NR * BLOCK,
 					  .commit_step = 4 * BLOCK, .label = "test", .name = "cache", .mode = 0640,
 					  .ttl_s = 60 };
 }
@@ -30,7 +31,8 @@ static void options(void)
 	mock_reset(100);
 	for (i = 0; i < 4; i++) {
 		opts.name = open.name = bad[i];
-		CHECK(libkvoff_open(&kv, &opts) == -EINVAL && libkvoff_open_named(&kv, LIBKVOFF_UID_SELF, &open) == -EINVAL);
+		CHECK(libkvoff_open(&kv, &opts) == -EINVAL &&
+		      libkvoff_open_named(&kv, LIBKVOFF_UID_SELF, &open) == -EINVAL);
 	}
 	opts.name = NULL;
 	CHECK(libkvoff_open(&kv, &opts) == -EINVAL && says("set name"));
@@ -83,8 +85,10 @@ static void comes_back(void)
 	CHECK(mock.open.fd_flags == (O_RDWR | O_CLOEXEC));
 	base = libkvoff_base(kv);
 	CHECK(base[5 * BLOCK] == 55 && libkvoff_units(kv, 0, unit, 2) == 2 && unit[0].first == 5);
-	CHECK(libkvoff_usable_size(kv, base + 5 * BLOCK) == 3 * BLOCK && libkvoff_usable_size(kv, base + 8 * BLOCK) == BLOCK);
-	CHECK(libkvoff_usable_size(kv, base + 12 * BLOCK) == BLOCK && libkvoff_usable_size(kv, base + 13 * BLOCK) == BLOCK);
+	CHECK(libkvoff_usable_size(kv, base + 5 * BLOCK) == 3 * BLOCK &&
+	      libkvoff_usable_size(kv, base + 8 * BLOCK) == BLOCK);
+	CHECK(libkvoff_usable_size(kv, base + 12 * BLOCK) == BLOCK &&
+	      libkvoff_usable_size(kv, base + 13 * BLOCK) == BLOCK);
 	CHECK(!libkvoff_usable_size(kv, base + 6 * BLOCK) && !libkvoff_usable_size(kv, base));
 	CHECK(libkvoff_stats(kv, &stats) == 0 && stats.allocated == 6 * BLOCK && stats.nr_allocated == 4);
 	/* a second process, and one that only looks */
@@ -172,8 +176,10 @@ static void comes_back_framed(void)
 	CHECK(libkvoff_seal_tagged(kv, h[3], 1, tag) == 0 && libkvoff_seal(kv, &h[6], 1) == 0);
 	libkvoff_close(kv);
 	CHECK(mock.waits && mock.used == 2);
-	CHECK(libkvoff_open_named(&kv, LIBKVOFF_UID_SELF, &open) == 0 && libkvoff_units(kv, 0, unit, 4) == 1 && unit[0].first == h[3]);
-	CHECK(libkvoff_acquire_addr(kv, &h[3], 1, &addr) == 0 && *(char *)addr == 33 && libkvoff_release(kv, &h[3], 1) == 0);
+	CHECK(libkvoff_open_named(&kv, LIBKVOFF_UID_SELF, &open) == 0 && libkvoff_units(kv, 0, unit, 4) == 1 &&
+	      unit[0].first == h[3]);
+	CHECK(libkvoff_acquire_addr(kv, &h[3], 1, &addr) == 0 && *(char *)addr == 33 &&
+	      libkvoff_release(kv, &h[3], 1) == 0);
 	CHECK(libkvoff_touch(kv, &h[6], 1) == 0 && libkvoff_touch(kv, &h[0], 1) == -ESTALE);
 	CHECK(libkvoff_block_alloc(kv, got, 7) == -ENOSPC && libkvoff_block_alloc(kv, got, 6) == 0);
 	CHECK(libkvoff_block_free(kv, &h[3], 1) == 0 && libkvoff_block_alloc(kv, got + 6, 1) == 0);

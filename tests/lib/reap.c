@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Completions of prefetches: none lost, none twice, and a descriptor that is readable when there is something to say. */
+/* Completions of prefetches: none lost, none twice, and a descriptor that is readable when there are any. */
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -48,7 +48,8 @@ static void completes(void)
 	int fd = libkvoff_eventfd(kv);
 
 	CHECK(fd >= 0 && libkvoff_eventfd(kv) == fd && mock.calls[MOCK_EVENTFD] == 1 && !readable(fd, 0));
-	CHECK(libkvoff_prefetch_until(kv, (uint64_t[]){ 1, 2, 3 }, 3, 0, 111) == 0 && mock.hint[2].bits == KVOFF_HINT_PREFETCH);
+	CHECK(libkvoff_prefetch_until(kv, (uint64_t[]){ 1, 2, 3 }, 3, 0, 111) == 0 &&
+	      mock.hint[2].bits == KVOFF_HINT_PREFETCH);
 	CHECK(!readable(fd, 0) && libkvoff_reap(kv, out, 4) == 0);
 	CHECK(mock_move(1, 0) == 0 && readable(fd, 0) && libkvoff_reap(kv, out, 4) == 0 && !readable(fd, 0));
 	CHECK(mock_move(2, 0) == 0 && mock_move(3, 0) == 0 && mock_move(1, 1) == 0);
@@ -61,12 +62,16 @@ static void completes(void)
 	CHECK(libkvoff_reap(kv, out, 4) == 1 && out[0].cookie == 222 && out[0].n_fast == 1 && !readable(fd, 0));
 	CHECK(libkvoff_prefetch_until(kv, NULL, 0, 0, 333) == 0 && readable(fd, 0) && libkvoff_reap(kv, out, 4) == 1);
 	/* nothing to wait for: touched, discarded, poisoned */
-	CHECK(libkvoff_prefetch_until(kv, (uint64_t[]){ 5 }, 1, 0, 5) == 0 && libkvoff_touch(kv, (uint64_t[]){ 5 }, 1) == 0);
-	CHECK(readable(fd, 0) && libkvoff_reap(kv, out, 4) == 1 && out[0].cookie == 5 && !out[0].n_fast && !out[0].late);
-	CHECK(libkvoff_prefetch_until(kv, (uint64_t[]){ 6 }, 1, 0, 6) == 0 && libkvoff_discard(kv, (uint64_t[]){ 6 }, 1) == 0);
+	CHECK(libkvoff_prefetch_until(kv, (uint64_t[]){ 5 }, 1, 0, 5) == 0 &&
+	      libkvoff_touch(kv, (uint64_t[]){ 5 }, 1) == 0);
+	CHECK(readable(fd, 0) && libkvoff_reap(kv, out, 4) == 1 && out[0].cookie == 5 && !out[0].n_fast &&
+	      !out[0].late);
+	CHECK(libkvoff_prefetch_until(kv, (uint64_t[]){ 6 }, 1, 0, 6) == 0 &&
+	      libkvoff_discard(kv, (uint64_t[]){ 6 }, 1) == 0);
 	CHECK(readable(fd, 0) && libkvoff_reap(kv, out, 4) == 1 && out[0].cookie == 6);
 	mock.state[7].location |= KVOFF_STATE_POISONED;
-	CHECK(libkvoff_prefetch_until(kv, (uint64_t[]){ 7 }, 1, 0, 7) == 0 && readable(fd, 0) && libkvoff_reap(kv, out, 4) == 1);
+	CHECK(libkvoff_prefetch_until(kv, (uint64_t[]){ 7 }, 1, 0, 7) == 0 && readable(fd, 0) &&
+	      libkvoff_reap(kv, out, 4) == 1);
 	/* a touch that nobody waits for makes no call */
 	CHECK(libkvoff_prefetch(kv, (uint64_t[]){ 8 }, 1) == 0 && libkvoff_touch(kv, (uint64_t[]){ 8 }, 1) == 0);
 	CHECK(!readable(fd, 0));
@@ -114,7 +119,8 @@ static void deadlines(void)
 	CHECK(libkvoff_prefetch_until(kv, (uint64_t[]){ 5 }, 1, in_ms(20), 4) == 0);
 	CHECK(readable(fd, 60000) && libkvoff_reap(kv, out, 4) == 1 && out[0].cookie == 4 && out[0].late);
 	CHECK(libkvoff_prefetch_until(kv, (uint64_t[]){ 5 }, 1, 1, 5) == 0);
-	CHECK(readable(fd, 60000) && libkvoff_reap(kv, out, 4) == 1 && out[0].cookie == 5 && out[0].late && !readable(fd, 0));
+	CHECK(readable(fd, 60000) && libkvoff_reap(kv, out, 4) == 1 && out[0].cookie == 5 && out[0].late &&
+	      !readable(fd, 0));
 	libkvoff_close(kv);
 }
 
@@ -151,7 +157,8 @@ static void *ask(void *arg)
 
 	for (i = 0; i < EACH; i++) {
 		block = (me * 7 + i * 5) % NR;
-		CHECK(libkvoff_prefetch_until(shared, (uint64_t[]){ block, (block + 1) % NR }, 2, 0, me << 32 | i) == 0);
+		CHECK(libkvoff_prefetch_until(shared, (uint64_t[]){ block, (block + 1) % NR }, 2, 0,
+					      me << 32 | i) == 0);
 		if (i % 3 == 0)
 			CHECK(libkvoff_touch(shared, &block, 1) == 0);
 	}
@@ -181,7 +188,8 @@ static void *reap(void *arg)
 			continue;
 		n = libkvoff_reap(shared, out, 3);
 		for (i = 0; i < n; i++) {
-			CHECK(!__atomic_fetch_add(&seen[out[i].cookie >> 32][out[i].cookie & 0xffffffff], 1, __ATOMIC_SEQ_CST));
+			CHECK(!__atomic_fetch_add(&seen[out[i].cookie >> 32][out[i].cookie & 0xffffffff], 1,
+						  __ATOMIC_SEQ_CST));
 			CHECK(!out[i].late && out[i].n == 2);
 			__atomic_add_fetch(&told, 1, __ATOMIC_SEQ_CST);
 		}
