@@ -37,7 +37,8 @@ unsigned int rig_slow(void);
 #undef TEST_F
 #define TEST_F(fixture, test)	TEST_F_TIMEOUT(fixture, test, TEST_TIMEOUT_DEFAULT)
 #undef TEST_F_TIMEOUT
-#define TEST_F_TIMEOUT(fixture, test, seconds)	__TEST_F_IMPL(fixture, test, -1, (seconds) * rig_slow())
+#define TEST_F_TIMEOUT(fixture, test, seconds) \
+	__TEST_F_IMPL(fixture, test, -1, (seconds) * rig_slow())
 
 /**
  * struct region - an attachment and what it has mapped
