@@ -7,8 +7,10 @@
 #include <linux/file.h>
 #include <linux/slab.h>
 
+#include "framed.h"
 #include "kvoff.h"
 #include "seal.h"
+#include "tenant.h"
 
 #define KVOFF_REFS_PER_PAGE	(PAGE_SIZE / sizeof(u32))
 

@@ -7,9 +7,11 @@
 #include <linux/pagemap.h>
 #include <linux/slab.h>
 
+#include "framed.h"
 #include "kvoff.h"
 #include "poison.h"
 #include "seal.h"
+#include "tenant.h"
 
 /* A bit lock is invisible to lockdep; this stands for all of them. No two are ever held at once. */
 #ifdef CONFIG_LOCKDEP

@@ -13,6 +13,7 @@
 #include "kvoff.h"
 #include "named.h"
 #include "poison.h"
+#include "tenant.h"
 
 /**
  * struct kvoff_control - an open control device

@@ -10,6 +10,7 @@
  */
 #include "drain.h"
 #include "kvoff.h"
+#include "tenant.h"
 
 /* How often the other tiers' pools are let grow, one block size at a time, before a drain is refused. */
 #define KVOFF_DRAIN_ROUNDS	(4 * KVOFF_NR_BLOCK_SIZES)

@@ -5,6 +5,7 @@
 #include <linux/err.h>
 #include <linux/eventfd.h>
 
+#include "framed.h"
 #include "kvoff.h"
 
 /* A block of the region is in another tier now. */

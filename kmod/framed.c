@@ -9,6 +9,7 @@
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 
+#include "framed.h"
 #include "kvoff.h"
 #include "poison.h"
 #include "seal.h"

@@ -7,6 +7,8 @@
 #include <linux/module.h>
 
 #include "kvoff.h"
+#include "tenant.h"
+#include "trace.h"
 
 #define CREATE_TRACE_POINTS
 #include "trace.h"

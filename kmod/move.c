@@ -14,8 +14,10 @@
 #include <linux/pagemap.h>
 
 #include "drain.h"
+#include "framed.h"
 #include "kvoff.h"
 #include "poison.h"
+#include "tenant.h"
 #include "trace.h"
 
 /**

@@ -19,6 +19,7 @@
 #include "compat.h"
 #include "kvoff.h"
 #include "named.h"
+#include "tenant.h"
 
 /* Timers do not reach farther than days: a longer wait is several. */
 #define KVOFF_NAMED_STEP	(3600UL * HZ)

@@ -12,9 +12,11 @@
 #include <linux/pagemap.h>
 #include <linux/sched/signal.h>
 
+#include "framed.h"
 #include "kvoff.h"
 #include "poison.h"
 #include "seal.h"
+#include "tenant.h"
 
 /* How often, and at what distance, something that holds a bad frame for a moment is waited for. */
 #define KVOFF_POISON_TRIES	50

@@ -14,6 +14,7 @@
 #include "drain.h"
 #include "kvoff.h"
 #include "poison.h"
+#include "tenant.h"
 
 /* Frames handled before the thread looks at other pools and lets others run. */
 #define KVOFF_POOL_BURST	32

@@ -5,6 +5,7 @@
  * takes one atomic counter of the tenant, and coming back to a block nothing.
  */
 #include "kvoff.h"
+#include "tenant.h"
 
 /* Bytes that the tenant may still commit as far as its quota goes. Called with the tenant's lock held. */
 static u64 kvoff_tenant_room_locked(const struct kvoff_tenant *tenant)

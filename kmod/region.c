@@ -8,9 +8,11 @@
 #include <linux/slab.h>
 #include <linux/user_namespace.h>
 
+#include "framed.h"
 #include "kvoff.h"
 #include "named.h"
 #include "seal.h"
+#include "tenant.h"
 
 /* All regions that have an attachment or rest, by number. Looked up under RCU. */
 static DEFINE_XARRAY_ALLOC1(kvoff_regions);

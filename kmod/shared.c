@@ -10,6 +10,7 @@
 #include <linux/slab.h>
 
 #include "kvoff.h"
+#include "tenant.h"
 
 /* Every offset at which something can be mapped lies below this: i_size of a region's files. */
 #define KVOFF_FILE_SIZE		KVOFF_OFF_WINDOW(KVOFF_MAX_TIERS)

@@ -7,8 +7,10 @@
 #include <linux/slab.h>
 
 #include "drain.h"
+#include "framed.h"
 #include "kvoff.h"
 #include "named.h"
+#include "tenant.h"
 
 unsigned int kvoff_sample_interval_ms = 5000;
 unsigned int kvoff_sample_percent = 10;

@@ -11,6 +11,7 @@
 
 #include "kvoff.h"
 #include "named.h"
+#include "tenant.h"
 
 /* By minor number. A number comes again after all others, so that a node left behind in a container is nobody's. */
 static DEFINE_XARRAY_ALLOC1(kvoff_tenants);

@@ -6,6 +6,7 @@
 #include <linux/slab.h>
 
 #include "kvoff.h"
+#include "tenant.h"
 
 static const char * const kvoff_classes[] = {
 	[KVOFF_CLASS_NORMAL]	= "normal",

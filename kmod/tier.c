@@ -11,6 +11,7 @@
 #include "drain.h"
 #include "kvoff.h"
 #include "poison.h"
+#include "tenant.h"
 
 /*
  * kvoff_tier_admin is held over the whole of adding and removing a tier, sysfs included; kvoff_tier_mutex protects

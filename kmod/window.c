@@ -12,8 +12,10 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
+#include "framed.h"
 #include "kvoff.h"
 #include "poison.h"
+#include "tenant.h"
 
 /* Pages between the windows of two tiers. */
 #define KVOFF_WINDOW_PAGES	(1ULL << (48 - PAGE_SHIFT))
