@@ -9,6 +9,7 @@
 #include <linux/completion.h>
 #include <linux/ktime.h>
 #include <linux/math64.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -353,6 +354,9 @@ int kvoff_batch_uring(struct io_uring_cmd *cmd, unsigned int issue_flags, bool l
 	/* queued before a cancellation can look for what is queued; unfinished until the last put */
 	kvoff_batch_submit(batch);
 	io_uring_cmd_mark_cancelable(cmd, issue_flags);
+	/* a worker may issue a command after its dying submitter has looked for what is to be cancelled */
+	if (fatal_signal_pending(current))
+		kvoff_batch_cancel(batch);
 	kvoff_batch_put(batch);
 	return -EIOCBQUEUED;
 }

@@ -116,7 +116,8 @@ static int adopt_framed(struct libkvoff *kv, const struct kvoff_region_info *inf
 
 	for (block = 0; block < info->high && !ret; block++) {
 		location = lkv_location(kv, block);
-		if (!(location & KVOFF_STATE_PRESENT))
+		/* a poisoned block has no frame, but it is somebody's until it is freed */
+		if (!(location & (KVOFF_STATE_PRESENT | KVOFF_STATE_POISONED)))
 			continue;
 		if (location & KVOFF_STATE_SEALED || kv->backend->block_free(kv, &block, 1, &done)) {
 			lkv_bitmap_clear(&kv->frames->free, block);
