@@ -115,6 +115,39 @@ static void op_pool(struct self *me)
 	expect(me, "pool set", ret, -ENOSPC, -EBUSY, -ENOMEM, bytes % bs ? -EINVAL : -ENOENT, -ENOENT);
 }
 
+static int drain(struct self *me, const char *name, uint32_t flags, uint64_t keep)
+{
+	struct kvoff_ctl_tier_drain arg = { .size = sizeof(arg), .flags = flags, .keep = keep };
+
+	strcpy(arg.name, name);
+	return call(me->rig->control, KVOFF_CTL_TIER_DRAIN, &arg);
+}
+
+/* It goes on while others work; sooner or later it is stopped. */
+static void op_drain(struct self *me)
+{
+	const char *tier = tier_names[below(me, 2)];
+	bool stop = chance(me, 40);
+	int ret = drain(me, tier, stop ? KVOFF_DRAIN_STOP : 0, stop ? 0 : 2 * MIB * below(me, 24));
+
+	note(me, "drain", tier[0], stop, 0, ret);
+	expect(me, "drain", ret, -EBUSY, -ENOENT);
+	if (drain(me, "nowhere", 0, 0) != -ENOENT)
+		wrong(me, "a drain of no tier");
+	if (!stop && chance(me, 70)) {
+		usleep(below(me, 3000));
+		drain(me, tier, KVOFF_DRAIN_STOP, 0);
+	}
+}
+
+void drains_stop(struct self *me)
+{
+	unsigned int i;
+
+	for (i = 0; i < 2; i++)
+		drain(me, tier_names[i], KVOFF_DRAIN_STOP, 0);
+}
+
 static int link_set(struct self *me, uint32_t from, uint32_t to, uint32_t budget)
 {
 	struct kvoff_ctl_link arg = { .size = sizeof(arg), .from = from, .to = to, .budget_mbps = budget };
@@ -315,6 +348,7 @@ const struct op admin_ops[] = {
 	{ "tier-remove", 3, op_tier_remove },
 	{ "tier-add", 4, op_tier_add },
 	{ "pool", 8, op_pool },
+	{ "drain", 8, op_drain },
 	{ "link", 10, op_link },
 	{ "regions", 8, op_regions },
 	{ "view", 10, op_view },

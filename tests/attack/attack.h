@@ -48,6 +48,8 @@ enum slot_state { SLOT_FREE, SLOT_LIVE };
  * @committed:	bytes, exact when nobody is at work
  * @refs_active: references that may be held
  * @refs_events: how often that changed
+ * @seals_active: operations that may have sealed blocks
+ * @seals_events: how often that changed
  * @discards:	begun and ended, by block
  * @fds:	each process' descriptor for others to take, -1 if it has none
  */
@@ -63,6 +65,8 @@ struct slot {
 	_Atomic uint64_t committed;
 	_Atomic int refs_active;
 	_Atomic uint32_t refs_events;
+	_Atomic int seals_active;
+	_Atomic uint32_t seals_events;
 	_Atomic uint32_t discards[SLOT_BLOCKS];
 	_Atomic int fds[PROCS_MAX];
 	struct life lives[SLOT_PAGES];
@@ -263,7 +267,14 @@ struct op {
 	void (*run)(struct self *me);
 };
 
-extern const struct op memory_ops[], transfer_ops[], call_ops[], move_ops[], process_ops[], admin_ops[];
+extern const struct op memory_ops[], transfer_ops[], call_ops[], move_ops[], process_ops[], admin_ops[],
+	seal_ops[], frame_ops[];
+void drains_stop(struct self *me);
+/* The pages of a block, all ours; or none of them. */
+bool block_take(struct self *me, int slot, uint64_t block);
+void block_release(int slot, uint64_t block);
+/* Discard blocks whose pages are all ours. */
+void blocks_discard(struct self *me, const struct hold *h, uint64_t first, uint64_t nr);
 void splice_drain(struct self *me);
 void batches_drain(struct self *me, bool cancel);
 void batches_reap(struct self *me);

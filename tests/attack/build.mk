@@ -7,7 +7,7 @@ attack-rig		:= $(addprefix tests/kselftest/,rig.c bytes.c pin.c)
 progs			+= attack-sequence attack-parsers
 tests-guest		+= attack-sequence attack-parsers
 attack-sequence-src	:= $(addprefix tests/attack/,sequence.c model.c space.c memory.c transfer.c calls.c moves.c \
-			   process.c admin.c) $(attack-rig)
+			   process.c admin.c seals.c frames.c) $(attack-rig)
 attack-sequence-pkg	:= liburing
 attack-parsers-src	:= tests/attack/parsers.c tests/attack/inflight.c $(attack-rig)
 attack-parsers-pkg	:= liburing

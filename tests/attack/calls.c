@@ -140,8 +140,7 @@ static void op_uncommit(struct self *me)
 		atomic_fetch_sub(&s->committed, arg.bytes);
 }
 
-/* The pages of a block, all ours; or none of them. */
-static bool block_take(struct self *me, int slot, uint64_t block)
+bool block_take(struct self *me, int slot, uint64_t block)
 {
 	uint64_t per = world->slots[slot].bs / PAGE, k;
 
@@ -155,8 +154,7 @@ static bool block_take(struct self *me, int slot, uint64_t block)
 	return true;
 }
 
-/* Discard blocks whose pages are all ours. */
-static void discard(struct self *me, const struct hold *h, uint64_t first, uint64_t nr)
+void blocks_discard(struct self *me, const struct hold *h, uint64_t first, uint64_t nr)
 {
 	struct kvoff_region_discard arg = { .size = sizeof(arg), .first = first, .nr = nr };
 	struct slot *s = &world->slots[h->slot];
@@ -179,7 +177,7 @@ static void discard(struct self *me, const struct hold *h, uint64_t first, uint6
 	}
 }
 
-static void block_release(int slot, uint64_t block)
+void block_release(int slot, uint64_t block)
 {
 	uint64_t per = world->slots[slot].bs / PAGE, k;
 
@@ -201,7 +199,7 @@ static void op_discard(struct self *me)
 	while (taken < nr && block_take(me, h->slot, first + taken))
 		taken++;
 	if (taken)
-		discard(me, h, first, taken);
+		blocks_discard(me, h, first, taken);
 	while (taken)
 		block_release(h->slot, first + --taken);
 }
@@ -238,7 +236,7 @@ static void op_discard_pinned(struct self *me)
 			ret = pin_take(&pin, 0, (volatile uint64_t *)(m->at + k * PAGE), PIN_READ);
 			if (ret)
 				wrong(me, "pin of slot %d page %lu: %d", m->slot, page, ret);
-			discard(me, h, block, 1);
+			blocks_discard(me, h, block, 1);
 			ret = pin_finish(&pin, 0);
 			if (ret || pin.got)
 				wrong(me, "a pinned page after its discard: error %d, word %lx", ret, pin.got);
@@ -414,7 +412,7 @@ static void op_private(struct self *me)
 	ret = move_batch(me->rig->control, descs, 1, results, &moved);
 	if (ret)
 		wrong(me, "a move whose buffers lie in kvoff's memory: %d", ret);
-	expect(me, "that move's result", results[0].error, -EBUSY, -ECANCELED, -ENOSPC, -ENOENT);
+	expect(me, "that move's result", results[0].error, -EBUSY, -ECANCELED, -ENOSPC, -ENOENT, -ESHUTDOWN);
 	if (descs[0].block != block || moved != !results[0].error)
 		wrong(me, "a move whose buffers lie in kvoff's memory: block %llu of %lu, %u moved", descs[0].block,
 		      block, moved);

@@ -251,9 +251,13 @@ static void op_madvise(struct self *me)
 	};
 	struct map *m = random_part(me);
 	int advice = advices[below(me, sizeof(advices) / sizeof(*advices))], ret;
+	uint32_t seals;
+	bool sealed;
 
 	if (!m)
 		return;
+	seals = atomic_load(&world->slots[m->slot].seals_events);
+	sealed = atomic_load(&world->slots[m->slot].seals_active);
 	/* children do not know what they have inherited: they only look */
 	ret = madvise(m->at, m->pages * PAGE, advice) ? -errno : 0;
 	note(me, "madvise", m->slot, advice, m->pages, ret);
@@ -272,7 +276,9 @@ static void op_madvise(struct self *me)
 		break;
 	case MADV_POPULATE_WRITE:
 	case MADV_POPULATE_READ:
-		if (ret == -EFAULT && m->kind == DATA)
+		/* what is sealed is not to be populated for writing */
+		sealed |= atomic_load(&world->slots[m->slot].seals_events) != seals;
+		if (ret == -EFAULT && m->kind == DATA && !(sealed && advice == MADV_POPULATE_WRITE))
 			check_bus(me, "madvise", m->slot, m->gen, m->first);
 		expect(me, "madvise populate", ret, -EFAULT, -EINVAL, -EACCES, -ENOMEM);
 		break;
@@ -468,7 +474,7 @@ static void op_read_state(struct self *me)
 		if (!loc && !words[i + 1])
 			continue;
 		if ((present && (!tier_known(tier) || block >= s->nr)) || (!present && tier != KVOFF_TIER_NONE) ||
-		    flags & ~(KVOFF_STATE_PRESENT | KVOFF_STATE_MOVING | KVOFF_STATE_COPYING) || words[i + 1] >> 48 ||
+		    flags & ~(KVOFF_STATE_PRESENT | KVOFF_STATE_MOVING | KVOFF_STATE_COPYING | KVOFF_STATE_SEALED) || words[i + 1] >> 48 ||
 		    loc >> 32)
 			wrong(me, "state of block %lu of region %u is nonsense: %lx %lx", block, s->id, loc,
 			      words[i + 1]);

@@ -63,7 +63,7 @@ static bool malformed(const struct kvoff_move_desc *d)
 static void check_documented(struct self *me, const struct kvoff_move_desc *d, const struct kvoff_move_result *r)
 {
 	expect(me, "result of a move", r->error > 0 ? -1000 : r->error, -ENOENT, -ERANGE, -ENODATA, -EBUSY, -EAGAIN,
-	       -ECANCELED, -ENOSPC, -EINVAL);
+	       -ECANCELED, -ENOSPC, -EINVAL, -ESHUTDOWN);
 	if (r->reserved || (r->from >= KVOFF_MAX_TIERS && r->from != KVOFF_TIER_NONE))
 		wrong(me, "result of a move: from %u, reserved %u", r->from, r->reserved);
 	if (!r->error && (r->from == KVOFF_TIER_NONE || malformed(d)))

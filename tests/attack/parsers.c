@@ -41,7 +41,16 @@ struct kind {
 };
 
 static const struct kind kinds[] = {
-	{ "region_create", KVOFF_REGION_CREATE, sizeof(struct kvoff_region_create), TENANT, true, { -EOPNOTSUPP } },
+	{ "region_create", KVOFF_REGION_CREATE, sizeof(struct kvoff_region_create), TENANT, true,
+	  { -EOPNOTSUPP, -EEXIST } },
+	{ "region_open", KVOFF_REGION_OPEN, sizeof(struct kvoff_region_open), TENANT, false, { -ENOENT, -EACCES } },
+	{ "region_seal", KVOFF_REGION_SEAL, sizeof(struct kvoff_region_seal), REGION, false,
+	  { -ERANGE, -ENODATA, -EBUSY, -EEXIST } },
+	{ "region_units", KVOFF_REGION_UNITS, sizeof(struct kvoff_region_units), REGION, true, { 0 } },
+	{ "region_window", KVOFF_REGION_WINDOW, sizeof(struct kvoff_region_window), REGION, false, { -EOPNOTSUPP } },
+	{ "block_alloc", KVOFF_REGION_BLOCK_ALLOC, sizeof(struct kvoff_region_blocks), REGION, false, { -EOPNOTSUPP } },
+	{ "block_free", KVOFF_REGION_BLOCK_FREE, sizeof(struct kvoff_region_blocks), REGION, false, { -EOPNOTSUPP } },
+	{ "region_eventfd", KVOFF_REGION_EVENTFD, sizeof(struct kvoff_region_eventfd), REGION, true, { -EBADF } },
 	{ "region_attach", KVOFF_REGION_ATTACH, sizeof(struct kvoff_region_attach), REGION, true, { -EACCES } },
 	{ "region_info", KVOFF_REGION_INFO, sizeof(struct kvoff_region_info), REGION, true, { 0 } },
 	{ "view_info", KVOFF_REGION_INFO, sizeof(struct kvoff_region_info), VIEW, true, { 0 } },
@@ -53,6 +62,10 @@ static const struct kind kinds[] = {
 	{ "tier_add", KVOFF_CTL_TIER_ADD, sizeof(struct kvoff_ctl_tier), CONTROL, false, { -EEXIST, -ENXIO, -ENOSPC } },
 	{ "tier_set", KVOFF_CTL_TIER_SET, sizeof(struct kvoff_ctl_tier), CONTROL, true, { -ENOENT, -EBUSY, -ENOSPC } },
 	{ "tier_remove", KVOFF_CTL_TIER_REMOVE, sizeof(struct kvoff_ctl_tier), CONTROL, false, { -EBUSY, -ENOENT } },
+	{ "tier_drain", KVOFF_CTL_TIER_DRAIN, sizeof(struct kvoff_ctl_tier_drain), CONTROL, false, { -ENOENT } },
+	{ "poison", KVOFF_CTL_POISON, sizeof(struct kvoff_ctl_poison), CONTROL, false, { -ERANGE } },
+	{ "region_remove", KVOFF_CTL_REGION_REMOVE, sizeof(struct kvoff_ctl_region_remove), CONTROL, false,
+	  { -ENOENT } },
 	{ "pool_set", KVOFF_CTL_POOL_SET, sizeof(struct kvoff_ctl_pool), CONTROL, true,
 	  { -ENOENT, -ENOSPC, -EBUSY, -ENOMEM } },
 	{ "link_set", KVOFF_CTL_LINK_SET, sizeof(struct kvoff_ctl_link), CONTROL, true, { -ENOENT } },
@@ -64,6 +77,9 @@ static const struct kind kinds[] = {
 	{ "tenant_remove", KVOFF_CTL_TENANT_REMOVE, sizeof(struct kvoff_ctl_tenant), CONTROL, false,
 	  { -EBUSY, -ENOENT } },
 };
+
+/* Beyond all addresses that a processor has. */
+#define NO_MEMORY	(1ULL << 62)
 
 struct rig rig;
 struct region *region;
@@ -117,6 +133,15 @@ static void good(const struct kind *k, void *p)
 		struct kvoff_region_create create;
 		struct kvoff_region_commit commit;
 		struct kvoff_region_discard discard;
+		struct kvoff_region_open open;
+		struct kvoff_region_seal seal;
+		struct kvoff_region_units units;
+		struct kvoff_region_window window;
+		struct kvoff_region_blocks blocks;
+		struct kvoff_region_eventfd eventfd;
+		struct kvoff_ctl_tier_drain drain;
+		struct kvoff_ctl_poison poison;
+		struct kvoff_ctl_region_remove remove;
 		struct kvoff_ctl_tier tier;
 		struct kvoff_ctl_pool pool;
 		struct kvoff_ctl_link link;
@@ -141,6 +166,39 @@ static void good(const struct kind *k, void *p)
 	case KVOFF_REGION_DISCARD:
 		u->discard.first = 1ULL << 60;
 		u->discard.nr = 1;
+		break;
+	case KVOFF_REGION_OPEN:
+		strcpy(u->open.name, "nobody");
+		u->open.uid = KVOFF_UID_SELF;
+		break;
+	case KVOFF_REGION_SEAL:
+		u->seal.first = 1ULL << 60;
+		u->seal.nr = 1;
+		break;
+	case KVOFF_REGION_UNITS:
+		u->units.nr = 4;
+		u->units.units = (uintptr_t)arena;
+		break;
+	case KVOFF_REGION_WINDOW:
+		u->window.bytes = BS;
+		break;
+	case KVOFF_REGION_BLOCK_ALLOC:
+	case KVOFF_REGION_BLOCK_FREE:
+		u->blocks.nr = 1;
+		u->blocks.blocks = (uintptr_t)arena;
+		break;
+	case KVOFF_REGION_EVENTFD:
+		u->eventfd.fd = -1;
+		break;
+	case KVOFF_CTL_TIER_DRAIN:
+		strcpy(u->drain.name, "nowhere");
+		break;
+	case KVOFF_CTL_POISON:
+		u->poison.addr = NO_MEMORY;
+		u->poison.length = 1;
+		break;
+	case KVOFF_CTL_REGION_REMOVE:
+		u->remove.id = INT32_MAX;
 		break;
 	case KVOFF_CTL_TIER_ADD:
 	case KVOFF_CTL_TIER_SET:
@@ -185,7 +243,8 @@ static void good(const struct kind *k, void *p)
 /* The size of the structure's first version. */
 static size_t first_size(const struct kind *k)
 {
-	return k->cmd == KVOFF_REGION_INFO ? KVOFF_REGION_INFO_MIN : k->size;
+	return k->cmd == KVOFF_REGION_INFO ? KVOFF_REGION_INFO_MIN :
+	       k->cmd == KVOFF_REGION_CREATE ? KVOFF_REGION_CREATE_MIN : k->size;
 }
 
 static int fd_of(const struct kind *k)
@@ -207,17 +266,29 @@ static void undo(const struct kind *k, const void *p, int64_t ret)
 {
 	struct kvoff_ctl_lease lease = { .size = sizeof(lease) };
 	const struct kvoff_region_commit *commit = p;
+	const struct kvoff_region_create *create = p;
+	const struct kvoff_region_seal *seal = p;
 	const struct kvoff_ctl_tier *tier = p;
 	const struct kvoff_ctl_link *link = p;
+	struct kvoff_ctl_region_remove named = { .size = sizeof(named) };
 	struct kvoff_ctl_tenant tenant = { .size = sizeof(tenant) };
 
 	if (ret < 0)
 		return;
 	switch (k->cmd) {
 	case KVOFF_REGION_CREATE:
+		close(ret);
+		/* a flipped bit may have given it a name, by which it stays */
+		named.id = create->id;
+		ioctl(rig.control, KVOFF_CTL_REGION_REMOVE, &named);
+		break;
+	case KVOFF_REGION_OPEN:
 	case KVOFF_REGION_ATTACH:
 	case KVOFF_CTL_REGION_VIEW:
 		close(ret);
+		break;
+	case KVOFF_REGION_SEAL:
+		region_discard(region, seal->first, seal->nr, NULL);
 		break;
 	case KVOFF_REGION_COMMIT:
 		region_uncommit(region, commit->bytes);
@@ -343,6 +414,9 @@ static void flip(const struct kind *k, uint8_t *p, unsigned int bits, uint64_t w
 	/* a pool's size, however odd, is soon there, but nobody waits for it here; budgets are not to hold us up */
 	if (k->cmd == KVOFF_CTL_LINK_SET)
 		((struct kvoff_ctl_link *)p)->budget_mbps |= 1U << 20;
+	/* no memory of this machine shall be given up */
+	if (k->cmd == KVOFF_CTL_POISON)
+		((struct kvoff_ctl_poison *)p)->addr |= NO_MEMORY;
 	ret = attempt(k, p);
 	if (!documented(k, ret))
 		complain(k, "flipped bit", which, ret);

@@ -228,6 +228,7 @@ static void pause_all(struct self *me)
 	if (!meet())
 		_exit(1);
 	if (!me->nr) {
+		drains_stop(me);
 		check_accounts(me);
 		for (i = 0; i < 4; i++)
 			check_moves(me);
@@ -397,6 +398,8 @@ int main(int argc, char **argv)
 	collect(move_ops);
 	collect(process_ops);
 	collect(admin_ops);
+	collect(seal_ops);
+	collect(frame_ops);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	printf("KTAP version 1\n1..3\n# seed %lu, %lu operations, %u processes\n", world->seed, world->ops,
 	       world->procs);

@@ -336,7 +336,8 @@ static void op_pin_write(struct self *me)
 		wrong(me, "write through a pin: %d", ret);
 	mover_join(&mover);
 	note(me, "pinned write", r.id, page, life, mover.error);
-	expect(me, "move at a pinned write", mover.error, -ENOENT, -EBUSY, -EAGAIN, -ECANCELED, -ENOSPC);
+	expect(me, "move at a pinned write", mover.error, -ENOENT, -EBUSY, -EAGAIN, -ECANCELED, -ENOSPC,
+	       -ESHUTDOWN);
 	ret = copy_words(words, at, 1);
 	if (ret)
 		wrong(me, "load after a pinned write: signal %d", ret);
