@@ -38,7 +38,7 @@ static void op_tier_set(struct self *me)
 		arg.capacity = rnd(me);
 	ret = call(me->rig->control, KVOFF_CTL_TIER_SET, &arg);
 	note(me, "tier set", which, arg.flags, arg.capacity, ret);
-	expect(me, "tier set", ret, -ENOENT, -EBUSY, -ENOSPC, -EINVAL);
+	expect(me, "tier set", ret, -ENOENT, -EBUSY, -ENOSPC, -EINVAL, -ESHUTDOWN);
 	if (which == 2 && ret != -ENOENT)
 		wrong(me, "a change of no tier: %d", ret);
 }
@@ -112,7 +112,7 @@ static void op_pool(struct self *me)
 		bytes += rnd(me) >> below(me, 64);
 	ret = pool_set(me->rig, tier, bs, bytes, flags);
 	note(me, "pool set", bs, bytes, flags, ret);
-	expect(me, "pool set", ret, -ENOSPC, -EBUSY, -ENOMEM, bytes % bs ? -EINVAL : -ENOENT, -ENOENT);
+	expect(me, "pool set", ret, -ENOSPC, -EBUSY, -ENOMEM, -ESHUTDOWN, bytes % bs ? -EINVAL : -ENOENT, -ENOENT);
 }
 
 static int drain(struct self *me, const char *name, uint32_t flags, uint64_t keep)
@@ -321,7 +321,7 @@ static void op_sysfs(struct self *me)
 	}
 	ret = sysfs_write(file, value);
 	note(me, "sysfs", file[7], file[11], strtoul(value, NULL, 10), ret);
-	expect(me, "write to sysfs", ret, -EINVAL, -ERANGE, -EBUSY, -ENOSPC, -ENODEV, -ENOENT);
+	expect(me, "write to sysfs", ret, -ESHUTDOWN, -EINVAL, -ERANGE, -EBUSY, -ENOSPC, -ENODEV, -ENOENT);
 }
 
 /* Where the module has them: delays in the places where races are. */
