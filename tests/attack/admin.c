@@ -269,7 +269,8 @@ static void op_lease(struct self *me)
 	struct kvoff_ctl_lease lease = { .size = sizeof(lease) };
 	int fd = open("/dev/kvoff/control", O_RDWR | O_CLOEXEC), ret;
 	struct kvoff_move_result result;
-	struct kvoff_move_desc desc = { .region = 1 };
+	/* blocks of a tier that is drained move without the lease; nobody has this region */
+	struct kvoff_move_desc desc = { .region = INT32_MAX };
 
 	if (fd < 0)
 		wrong(me, "open of the control device: %s", strerror(errno));

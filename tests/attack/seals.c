@@ -22,8 +22,8 @@ static void store_to_sealed(struct self *me, const struct hold *h, uint64_t firs
 	for (i = 0; i < MAPS; i++) {
 		struct map *m = &me->maps[i];
 
-		if (!m->at || m->kind != DATA || m->slot != h->slot || m->gen != h->gen || m->prot != (PROT_READ | PROT_WRITE) ||
-		    m->first >= to || m->first + m->pages <= from)
+		if (!m->at || m->kind != DATA || m->slot != h->slot || m->gen != h->gen ||
+		    m->prot != (PROT_READ | PROT_WRITE) || m->first >= to || m->first + m->pages <= from)
 			continue;
 		k = m->first > from ? m->first : from;
 		k += below(me, (to < m->first + m->pages ? to : m->first + m->pages) - k);
