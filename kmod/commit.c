@@ -282,6 +282,43 @@ u64 kvoff_commit_available(unsigned int index)
 	return kvoff_commit_room(index) + kvoff_commit_growable(index);
 }
 
+/* Is no pool on its way to its target? What is on its way is in none of the figures. */
+static bool kvoff_pools_settled(void)
+{
+	struct kvoff_tier_set *set;
+	bool settled = true;
+	unsigned int i, k;
+
+	mutex_lock(&kvoff_tier_mutex);
+	set = rcu_dereference_protected(kvoff_tiers, lockdep_is_held(&kvoff_tier_mutex));
+	for (i = 0; i < set->nr; i++)
+		for (k = 0; k < KVOFF_NR_BLOCK_SIZES; k++)
+			settled &= kvoff_pool_settled(&set->by_rank[i]->pools[k]);
+	mutex_unlock(&kvoff_tier_mutex);
+	return settled;
+}
+
+/*
+ * Let the pools grow, if that can lead to @nr frames that can be promised. -ENOMEM if it cannot, -EINTR when the task is
+ * dying.
+ */
+static int kvoff_commit_more(unsigned int index, u64 nr)
+{
+	u64 room = kvoff_commit_room(index);
+
+	if (room >= nr)
+		return 0;
+	if (nr - room > kvoff_commit_growable(index)) {
+		if (kvoff_pools_settled())
+			return -ENOMEM;
+	} else if (kvoff_commit_grow(index, nr - room, false) || kvoff_commit_grow(index, nr - room, true)) {
+		return 0;
+	}
+	/* others are about to take, or to give back, what there is: they are done soon */
+	schedule_timeout_killable(1);
+	return fatal_signal_pending(current) ? -EINTR : 0;
+}
+
 /**
  * kvoff_commit - promise frames
  * @index:	block size index
@@ -299,20 +336,16 @@ int kvoff_commit(unsigned int index, u64 nr, u64 *available)
 		goto out;
 	/* two commits of different sizes could take the last frames from each other for ever */
 	for (round = 0; round < KVOFF_COMMIT_ROUNDS; round++) {
-		u64 room;
-
 		/* a target may not have been reached yet: that comes first, for it needs no more capacity */
 		ret = kvoff_commit_wait(index, nr);
 		if (ret)
 			break;
 		if (kvoff_commit_try(index, nr))
 			goto out;
-		ret = -ENOMEM;
-		room = kvoff_commit_room(index);
-		if (room < nr &&
-		    (nr - room > kvoff_commit_growable(index) ||
-		     (!kvoff_commit_grow(index, nr - room, false) && !kvoff_commit_grow(index, nr - room, true))))
+		ret = kvoff_commit_more(index, nr);
+		if (ret)
 			break;
+		ret = -ENOMEM;
 	}
 	if (ret == -ENOMEM)
 		kvoff_count(KVOFF_COMMIT_REFUSED, 1);
@@ -340,9 +373,9 @@ int kvoff_commit_extend(unsigned int index, u64 nr)
 			return ret;
 		if (room >= nr)
 			return 0;
-		if (nr - room > kvoff_commit_growable(index) ||
-		    (!kvoff_commit_grow(index, nr - room, false) && !kvoff_commit_grow(index, nr - room, true)))
-			break;
+		ret = kvoff_commit_more(index, nr);
+		if (ret)
+			return ret;
 	}
 	return -ENOMEM;
 }

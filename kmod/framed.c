@@ -9,6 +9,7 @@
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 
+#include "drain.h"
 #include "framed.h"
 #include "kvoff.h"
 #include "poison.h"
@@ -33,7 +34,10 @@ static bool kvoff_framed_announce(struct kvoff_region *region, struct kvoff_chun
 
 /* ---- frames come and go ---- */
 
-/* A frame of the fastest window that has one above its reserve, or of any. */
+/*
+ * A frame of the fastest window that has one above its reserve, or of any; of a tier that is being drained only if there
+ * is no other.
+ */
 static struct folio *kvoff_framed_first(struct kvoff_region *region, u32 *tier)
 {
 	struct kvoff_tier_set *set;
@@ -42,8 +46,10 @@ static struct folio *kvoff_framed_first(struct kvoff_region *region, u32 *tier)
 
 	rcu_read_lock();
 	set = rcu_dereference(kvoff_tiers);
-	for (pass = 0; pass < 2 && !folio; pass++) {
+	for (pass = 0; pass < 3 && !folio; pass++) {
 		for (i = 0; i < set->nr && !folio; i++) {
+			if (pass < 2 && kvoff_tier_draining(set->by_rank[i]))
+				continue;
 			*tier = set->by_rank[i]->id;
 			folio = kvoff_window_take(region, *tier, pass == 0);
 		}
@@ -304,7 +310,7 @@ static int kvoff_framed_copy(struct kvoff_chunk *chunk, u64 block, struct folio 
 static void kvoff_framed_leave(struct kvoff_region *region, struct kvoff_block *b, u32 tier, struct folio *folio,
 			       bool same)
 {
-	if (!same || !test_bit(KVOFF_B_SEALED, &b->flags) || !READ_ONCE(kvoff_twins)) {
+	if (!same || !test_bit(KVOFF_B_SEALED, &b->flags) || !READ_ONCE(kvoff_twins) || kvoff_tier_closed(tier, 0)) {
 		kvoff_window_put(region, tier, folio);
 		return;
 	}
@@ -439,6 +445,10 @@ int kvoff_framed_move(struct kvoff_region *region, struct kvoff_chunk *chunk, co
 		return -ENOENT;
 	if (READ_ONCE(b->twin) && b->twin_tier == to)
 		folio = kvoff_window_twin_take(region, b);
+	if (folio && kvoff_frame_bad(folio)) {
+		kvoff_window_put(region, to, folio);
+		folio = NULL;
+	}
 	if (!folio) {
 		folio = kvoff_window_take(region, to, false);
 		if (!folio)

@@ -12,6 +12,7 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
+#include "drain.h"
 #include "framed.h"
 #include "kvoff.h"
 #include "poison.h"
@@ -376,7 +377,9 @@ long kvoff_call_window(struct file *file, void *p)
 	tier = kvoff_tier_hold(arg->tier);
 	if (!tier)
 		return -ENOENT;
-	if (arg->bytes)
+	if (arg->bytes && kvoff_tier_draining(tier))
+		ret = -ESHUTDOWN;
+	else if (arg->bytes)
 		ret = kvoff_window_grow(region, tier, arg->bytes);
 	w = &region->windows[tier->id];
 	spin_lock(&w->lock);
