@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cxl/libcxl.h>
@@ -17,6 +18,10 @@
 #include "poison.h"
 
 #define INSTANCE	"/sys/kernel/tracing/instances/kvoffd"
+
+/* How often removing it is tried, and at what distance. */
+#define CLOSE_TRIES	100
+#define CLOSE_MS	20
 
 /* Reads of the pipe in one turn, so that a flood of events does not keep us from the rest. */
 #define READS		16
@@ -71,11 +76,15 @@ bool poison_open(struct poison *p, int control)
 
 void poison_close(struct poison *p)
 {
+	const struct timespec pause = { .tv_nsec = CLOSE_MS * 1000000L };
+
 	if (p->pipe < 0)
 		return;
 	close(p->pipe);
 	p->pipe = -1;
-	rmdir(INSTANCE);
+	/* a ring that has ended may hold the pipe for a moment longer */
+	for (unsigned int i = 0; i < CLOSE_TRIES && rmdir(INSTANCE) && errno == EBUSY; i++)
+		nanosleep(&pause, NULL);
 }
 
 static void tell(struct poison *p, const struct poison_range *range)

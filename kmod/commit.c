@@ -299,8 +299,8 @@ static bool kvoff_pools_settled(void)
 }
 
 /*
- * Let the pools grow, if that can lead to @nr frames that can be promised. -ENOMEM if it cannot, -EINTR when the task is
- * dying.
+ * Let the pools grow, if that can lead to @nr frames that can be promised. -ENOMEM if it cannot, -EINTR when the task
+ * is dying.
  */
 static int kvoff_commit_more(unsigned int index, u64 nr)
 {

@@ -35,8 +35,8 @@ static bool kvoff_framed_announce(struct kvoff_region *region, struct kvoff_chun
 /* ---- frames come and go ---- */
 
 /*
- * A frame of the fastest window that has one above its reserve, or of any; of a tier that is being drained only if there
- * is no other.
+ * A frame of the fastest window that has one above its reserve, or of any; of a tier that is being drained only if
+ * there is no other.
  */
 static struct folio *kvoff_framed_first(struct kvoff_region *region, u32 *tier)
 {
@@ -321,8 +321,8 @@ static void kvoff_framed_leave(struct kvoff_region *region, struct kvoff_block *
 /* ---- memory errors ---- */
 
 /*
- * A good twin takes the place of the block's bad frame; false if there is none. Called with the block locked. A client that
- * holds a reference has been reading the bad frame: nothing can be done for it.
+ * A good twin takes the place of the block's bad frame; false if there is none. Called with the block locked. A client
+ * that holds a reference has been reading the bad frame: nothing can be done for it.
  */
 static bool kvoff_framed_to_twin(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block)
 {

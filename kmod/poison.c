@@ -2,8 +2,8 @@
 /*
  * Blocks whose frame is bad; those of framed regions are framed.c's. A block whose twin is good is repaired by a flip.
  * Another one is copied away, by a copy that survives a machine check. Where that fails, the block is poisoned: it has
- * no frame any more, loads get SIGBUS, and so it stays until somebody discards it. The bad frame goes to quarantine, when
- * the last pin is gone.
+ * no frame any more, loads get SIGBUS, and so it stays until somebody discards it. The bad frame goes to quarantine,
+ * when the last pin is gone.
  *
  * A block that something has pinned for writing cannot be copied away. It is left as it is, unmapped: the next fault on
  * it tries again, as does its next move.

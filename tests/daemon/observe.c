@@ -229,7 +229,7 @@ static void test_busy(void)
 
 int main(void)
 {
-	tap_plan(10 + 3 + 9 + 1 + 2 + 1);
+	tap_plan(10 + 3 + 11 + 1 + 2 + 1);
 	test_uses();
 	test_reread();
 	test_refusals();

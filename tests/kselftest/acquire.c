@@ -173,9 +173,10 @@ TEST_F(acquire, look_and_leap)
 	hook_set("flip", 10);
 	ASSERT_EQ(0, pthread_create(&t, NULL, stops_main, &s));
 	for (held = 0; (held < 30 || atomic_load(&s.nr) < 30) && now_ms() < end; held++) {
-		loc = hold(self->r, 0);
+		/* that a move is being tried may show, not that it has been done: tier and generation */
+		loc = hold(self->r, 0) >> 8;
 		usleep(30000);
-		EXPECT_EQ(loc, location(self->r, 0));
+		EXPECT_EQ(loc, location(self->r, 0) >> 8);
 		let_go(self->r, 0);
 		usleep(1000 * (held % 32));
 	}
