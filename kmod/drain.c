@@ -109,7 +109,9 @@ static unsigned long kvoff_pool_least(struct kvoff_pool *pool)
 	frames += div_u64((u64)owed * percent, 100 - percent);
 	while (frames - kvoff_pool_reserve(pool, frames) < owed)
 		frames++;
-	return min(frames + READ_ONCE(pool->nr_orphans), READ_ONCE(pool->target));
+	/* as kvoff_pool_backing() has it */
+	frames += READ_ONCE(pool->nr_orphans) + READ_ONCE(pool->nr_poisoned);
+	return min(frames, READ_ONCE(pool->target));
 }
 
 /* Bytes that the tier's pools must keep for what only they can answer for. */

@@ -127,10 +127,13 @@ static int kvoff_framed_free(struct kvoff_region *region, u64 block)
 
 	if (!chunk)
 		return -ENODATA;
+	b = kvoff_chunk_block(chunk, block);
+	/* the unit goes with the block, not with an attempt that is bound to fail */
+	if (!test_bit(KVOFF_B_POISONED, &b->flags) && kvoff_region_referenced(region, block))
+		return READ_ONCE(b->frame) ? -EBUSY : -ENODATA;
 	ret = kvoff_units_drop(region, block, 1);
 	if (ret)
 		return ret;
-	b = kvoff_chunk_block(chunk, block);
 	kvoff_block_lock_idle(b);
 	if (test_bit(KVOFF_B_POISONED, &b->flags)) {
 		b->gen++;
@@ -161,6 +164,25 @@ void kvoff_framed_teardown(struct kvoff_region *region, struct kvoff_chunk *chun
 	kvoff_block_unlock(b);
 }
 
+/* The block's bytes are lost. Called with the block locked. */
+static void kvoff_framed_lose(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block)
+{
+	struct kvoff_block *b = kvoff_chunk_block(chunk, block);
+	struct folio *old = b->frame;
+
+	kvoff_window_twin_drop(region, b);
+	atomic64_dec(&region->tier_used[b->tier]);
+	set_bit(KVOFF_B_POISONED, &b->flags);
+	/* kvoff_region_empty() looks for one of the two without the lock */
+	smp_wmb();
+	WRITE_ONCE(b->frame, NULL);
+	b->slot = 0;
+	atomic64_inc(&region->poisoned);
+	kvoff_block_publish(chunk, block, 0);
+	kvoff_window_put(region, b->tier, old);
+	kvoff_count(KVOFF_POISON_LOST, 1);
+}
+
 /* A poisoned block becomes a block of zeroes, in another frame. Called with the block locked. */
 static int kvoff_framed_heal(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block)
 {
@@ -187,12 +209,15 @@ int kvoff_framed_discard(struct kvoff_region *region, struct kvoff_chunk *chunk,
 	if (test_bit(KVOFF_B_POISONED, &b->flags)) {
 		ret = kvoff_framed_heal(region, chunk, block);
 	} else if (b->frame) {
-		if (kvoff_framed_announce(region, chunk, block)) {
+		if (!kvoff_framed_announce(region, chunk, block)) {
+			ret = -EBUSY;
+		} else if (unlikely(kvoff_frame_bad(b->frame))) {
+			kvoff_framed_lose(region, chunk, block);
+			ret = kvoff_framed_heal(region, chunk, block);
+		} else {
 			kvoff_window_twin_drop(region, b);
 			kvoff_seal_break(region, b);
 			kvoff_frame_zero(b->frame);
-		} else {
-			ret = -EBUSY;
 		}
 		kvoff_block_publish(chunk, block, 0);
 	}
@@ -344,23 +369,6 @@ static bool kvoff_framed_to_twin(struct kvoff_region *region, struct kvoff_chunk
 	return true;
 }
 
-/* The block's bytes are lost. Called with the block locked. */
-static void kvoff_framed_lose(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block)
-{
-	struct kvoff_block *b = kvoff_chunk_block(chunk, block);
-	struct folio *old = b->frame;
-
-	kvoff_window_twin_drop(region, b);
-	atomic64_dec(&region->tier_used[b->tier]);
-	WRITE_ONCE(b->frame, NULL);
-	b->slot = 0;
-	set_bit(KVOFF_B_POISONED, &b->flags);
-	atomic64_inc(&region->poisoned);
-	kvoff_block_publish(chunk, block, 0);
-	kvoff_window_put(region, b->tier, old);
-	kvoff_count(KVOFF_POISON_LOST, 1);
-}
-
 /* Copy the block from its bad frame to another one, in its own window if possible. Called with the block locked. */
 static int kvoff_framed_leave_bad(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block)
 {
@@ -417,7 +425,8 @@ int kvoff_framed_rescue(struct kvoff_region *region, struct folio *folio)
 		}
 		cond_resched();
 	}
-	return 0;
+	/* on no list, and in no block that was seen: in somebody's hands, and in a block soon */
+	return list_empty(&folio->lru) ? -EAGAIN : 0;
 }
 
 /* ---- moves again ---- */

@@ -87,6 +87,8 @@ static void kvoff_poison_lose(struct kvoff_region *region, struct kvoff_block *b
 	kvoff_twin_drop(b, region->index);
 	kvoff_poison_leave(region, b);
 	set_bit(KVOFF_B_POISONED, &b->flags);
+	/* kvoff_region_empty() looks for one of the two without the lock */
+	smp_wmb();
 	WRITE_ONCE(b->frame, NULL);
 	atomic64_inc(&region->poisoned);
 	kvoff_count(KVOFF_POISON_LOST, 1);
@@ -241,11 +243,10 @@ static struct kvoff_region *kvoff_region_of(struct address_space *mapping)
 }
 
 /*
- * Find the block that a bad frame belongs to and rescue it; -EAGAIN if the frame is on its way, or pinned. Regions
- * whose frames stay theirs (KVOFF_REGION_FRAMED) want a rescue of their own here: to another frame of the window, with
- * the references respected, and the bad frame kept out of the window's free ones.
+ * Find the block that a frame with bad pages in this range belongs to, mark them, and rescue it. -EAGAIN if the frame
+ * is on its way, pinned, or used by a client of a framed region.
  */
-static int kvoff_poison_find(struct folio *folio)
+static int kvoff_poison_find(struct folio *folio, unsigned long first, unsigned long last)
 {
 	struct address_space *mapping = READ_ONCE(folio->mapping);
 	struct kvoff_region *region;
@@ -260,6 +261,7 @@ static int kvoff_poison_find(struct folio *folio)
 	if (!region)
 		return ret;
 	if (region->windows) {
+		kvoff_frame_mark(folio, first, last);
 		ret = kvoff_framed_rescue(region, folio);
 		kvoff_region_put(region);
 		return ret;
@@ -270,8 +272,14 @@ static int kvoff_poison_find(struct folio *folio)
 	if (chunk) {
 		b = kvoff_chunk_block(chunk, block);
 		kvoff_block_lock_idle(b);
-		if (b->frame == folio && kvoff_block_rescue(region, chunk, block, true) != -EBUSY)
-			ret = 0;
+		if (b->frame == folio) {
+			/* a fault that holds the lock maps its page: the core would have it end in SIGBUS */
+			folio_lock(folio);
+			kvoff_frame_mark(folio, first, last);
+			folio_unlock(folio);
+			if (kvoff_block_rescue(region, chunk, block, true) != -EBUSY)
+				ret = 0;
+		}
 		kvoff_block_unlock(b);
 	}
 	kvoff_region_put(region);
@@ -317,17 +325,19 @@ int kvoff_poison(struct kvoff_ctl_poison *arg)
 		unsigned long nr;
 		bool out;
 
-		nr = kvoff_frame_condemn(pfn, first, last, &out);
+		nr = kvoff_frame_condemn(pfn, first, last, false, &out);
 		if (nr && pfn + nr > first)
 			arg->frames++;
 		else
 			out = false;
-		while (out && kvoff_poison_find(page_folio(pfn_to_page(pfn))) && tries < KVOFF_POISON_TRIES) {
-			tries++;
-			schedule_timeout_killable(KVOFF_POISON_PAUSE);
-			if (fatal_signal_pending(current))
+		while (out && kvoff_poison_find(page_folio(pfn_to_page(pfn)), first, last)) {
+			bool enough = tries++ >= KVOFF_POISON_TRIES || fatal_signal_pending(current);
+
+			if (!enough)
+				schedule_timeout_killable(KVOFF_POISON_PAUSE);
+			kvoff_frame_condemn(pfn, first, last, enough, &out);
+			if (enough)
 				break;
-			kvoff_frame_condemn(pfn, first, last, &out);
 		}
 		if (fatal_signal_pending(current))
 			return -EINTR;

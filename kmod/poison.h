@@ -15,7 +15,8 @@ void kvoff_page_mark(struct page *page);
 bool kvoff_quarantine(struct kvoff_pool *pool, struct folio *folio);
 u64 kvoff_quarantine_leak(struct kvoff_pool *pool);
 bool kvoff_frame_find(unsigned long *pfn, unsigned long last);
-unsigned long kvoff_frame_condemn(unsigned long pfn, unsigned long first, unsigned long last, bool *out);
+void kvoff_frame_mark(struct folio *folio, unsigned long first, unsigned long last);
+unsigned long kvoff_frame_condemn(unsigned long pfn, unsigned long first, unsigned long last, bool all, bool *out);
 
 /* ---- poison.c ---- */
 int kvoff_copy(struct folio *to, struct folio *from);

@@ -76,6 +76,15 @@ void kvoff_page_mark(struct page *page)
 	folio_set_has_hwpoisoned(page_folio(page));
 }
 
+/* So are those of the frame's pages that lie in this range. */
+void kvoff_frame_mark(struct folio *folio, unsigned long first, unsigned long last)
+{
+	unsigned long pfn = folio_pfn(folio), end = pfn + folio_nr_pages(folio);
+
+	for (pfn = max(pfn, first); pfn <= last && pfn < end; pfn++)
+		kvoff_page_mark(pfn_to_page(pfn));
+}
+
 /**
  * kvoff_quarantine - keep a frame if it is bad
  * @pool:	its pool, locked
@@ -161,11 +170,13 @@ static bool kvoff_pull_from(struct kvoff_pool *pool, struct folio *folio, struct
  * @pfn:	the frame's first page
  * @first:	first bad page
  * @last:	last bad page
+ * @all:	mark pages of a region's frame too: otherwise that is left to whoever finds the block, for a fault that
+ *		is about to map such a page must not find it marked
  * @out:	out: it is not in its pool, but a block's, or somebody works on it
  *
  * Returns how many pages the frame has, 0 if it is not kvoff's (any more).
  */
-unsigned long kvoff_frame_condemn(unsigned long pfn, unsigned long first, unsigned long last, bool *out)
+unsigned long kvoff_frame_condemn(unsigned long pfn, unsigned long first, unsigned long last, bool all, bool *out)
 {
 	unsigned long key = pfn >> kvoff_order_of(0), end = 0;
 	struct kvoff_pool *pool;
@@ -173,8 +184,9 @@ unsigned long kvoff_frame_condemn(unsigned long pfn, unsigned long first, unsign
 	bool listed = false;
 
 	*out = false;
-	/* while this is held no tier ends, and its pools stay */
-	mutex_lock(&kvoff_tier_admin);
+	/* while this is held no tier ends, and its pools stay; a drain may hold it for long */
+	if (mutex_lock_killable(&kvoff_tier_admin))
+		return 0;
 	pool = xa_load(&kvoff_frames, key);
 	if (!pool)
 		goto unlock;
@@ -186,8 +198,8 @@ unsigned long kvoff_frame_condemn(unsigned long pfn, unsigned long first, unsign
 	}
 	folio = page_folio(pfn_to_page(pfn));
 	end = pfn + folio_nr_pages(folio);
-	for (first = max(pfn, first); first <= last && first < end; first++)
-		kvoff_page_mark(pfn_to_page(first));
+	if (all || !folio->mapping)
+		kvoff_frame_mark(folio, first, last);
 	if (folio->mapping) {
 		/* a region's: what lists there are is its business */
 		*out = true;

@@ -210,6 +210,16 @@ void kvoff_region_adopt(struct kvoff_region *region)
 	put_pid(old);
 }
 
+/* Has the block a frame, or has it lost one? Looks without the block lock: a mover may be losing it now. */
+static bool kvoff_block_used(const struct kvoff_block *b)
+{
+	if (READ_ONCE(b->frame))
+		return true;
+	/* pairs with the barrier of whoever takes the frame away, after the flag was set */
+	smp_rmb();
+	return test_bit(KVOFF_B_POISONED, &b->flags);
+}
+
 /**
  * kvoff_region_empty - give back every frame
  * @region:	nothing maps it any more; a mover may be in the middle of a block, and drivers may have pages of it
@@ -223,8 +233,7 @@ void kvoff_region_empty(struct kvoff_region *region, bool sealed)
 
 	xa_for_each(&region->chunks, i, chunk) {
 		for (k = 0; k < KVOFF_CHUNK_BLOCKS; k++)
-			if ((READ_ONCE(chunk->blocks[k].frame) ||
-			     test_bit(KVOFF_B_POISONED, &chunk->blocks[k].flags)) &&
+			if (kvoff_block_used(&chunk->blocks[k]) &&
 			    (sealed || !test_bit(KVOFF_B_SEALED, &chunk->blocks[k].flags)))
 				kvoff_block_teardown(region, chunk, (u64)i * KVOFF_CHUNK_BLOCKS + k);
 		cond_resched();

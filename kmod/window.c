@@ -22,8 +22,8 @@
 #define KVOFF_WINDOW_PAGES	(1ULL << (48 - PAGE_SHIFT))
 
 /* How long a window waits for a frame that must be free soon, and how often. */
-#define KVOFF_WINDOW_PATIENCE	(HZ / 10)
-#define KVOFF_WINDOW_TRIES	16
+#define KVOFF_WINDOW_PAUSE	(HZ / 50 ?: 1)
+#define KVOFF_WINDOW_TRIES	80
 
 static pgoff_t kvoff_window_first(u32 tier)
 {
@@ -235,13 +235,12 @@ static int kvoff_window_gather(struct kvoff_region *region, struct kvoff_tier *t
 			return -EINTR;
 		cond_resched();
 		folio = kvoff_frame_window(region->index, tier->id, &zeroed);
-		/* the pool's thread may be zeroing it, or somebody was faster */
-		if (!folio)
-			wait_event_killable_timeout(kvoff_frame_wait,
-						    (folio = kvoff_frame_window(region->index, tier->id,
-										&zeroed)) != NULL,
-						    KVOFF_WINDOW_PATIENCE);
 		if (!folio) {
+			/*
+			 * The pool's thread may be zeroing it, or somebody was faster. Not on kvoff_frame_wait: whoever
+			 * waits there comes before all moves.
+			 */
+			schedule_timeout_killable(KVOFF_WINDOW_PAUSE);
 			ret = ++tries > KVOFF_WINDOW_TRIES ? -ENOMEM : kvoff_tier_make_room(tier, region->index, nr);
 			if (ret)
 				return ret;
