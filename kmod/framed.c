@@ -199,7 +199,10 @@ static int kvoff_framed_heal(struct kvoff_region *region, struct kvoff_chunk *ch
 	return 0;
 }
 
-/* Zero the block in place. 0, or -EBUSY if a client holds a reference. */
+/*
+ * Zero the block in place, or in another frame if it has lost its own. 0; -EBUSY if a client holds a reference;
+ * -ENOSPC, and the block is poisoned still, if it needs another frame and no window has a free one.
+ */
 int kvoff_framed_discard(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block)
 {
 	struct kvoff_block *b = kvoff_chunk_block(chunk, block);

@@ -272,6 +272,10 @@ static int discard_run(struct libkvoff *kv, uint64_t first, uint64_t nr)
 		return lkv_fail(EBUSY, "kvoff: %s: discard of blocks %" PRIu64 " to %" PRIu64 ": one of them is "
 				"acquired, release it "
 				"first: blocks before it were discarded", kv->name, first, first + nr - 1);
+	if (ret == -ENOSPC)
+		return lkv_fail(ENOSPC, "kvoff: %s: discard of blocks %" PRIu64 " to %" PRIu64 ": one of them is lost to a "
+				"memory error, and no window has a free frame for it: free this or another block: blocks "
+				"before it were discarded", kv->name, first, first + nr - 1);
 	return lkv_fail(-ret, "kvoff: %s: discard of blocks %" PRIu64 " to %" PRIu64 " failed: %s: blocks before them were "
 			"discarded", kv->name, first, first + nr - 1, strerrordesc_np(-ret));
 }

@@ -377,8 +377,13 @@ enum libkvoff_hint {
 int libkvoff_hint(struct libkvoff *kv, const uint64_t *index, size_t n, enum libkvoff_hint hint);
 int libkvoff_hint_ptr(struct libkvoff *kv, const void *ptr, size_t len, enum libkvoff_hint hint);
 
-/** libkvoff_discard - the bytes are dead: the range stays allocated and reads as zero. A pointer range must be whole
- * blocks (-EINVAL) */
+/**
+ * libkvoff_discard - the bytes are dead: the range stays allocated and reads as zero
+ *
+ * A pointer range must be whole blocks (-EINVAL). Errors in framed regions, further: -EBUSY, a block is acquired;
+ * -ENOSPC, a block is lost to a memory error and no window has a free frame for it. Then blocks may be discarded that
+ * have lower indices.
+ */
 int libkvoff_discard(struct libkvoff *kv, const uint64_t *index, size_t n);
 int libkvoff_discard_ptr(struct libkvoff *kv, void *ptr, size_t len);
 

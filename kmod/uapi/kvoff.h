@@ -345,8 +345,9 @@ struct kvoff_region_commit {
  * The range stays committed and reads as zero. Seals and poison of its blocks are gone, and so is every unit
  * (KVOFF_REGION_SEAL) that a block of the range belongs to; the unit's other blocks stay sealed. Blocks of a framed
  * region keep their frames, zeroed, and none counts as freed.
- * Errors: ERANGE, the range reaches outside the region; EBUSY, a client holds a reference to a block of a framed
- * region: the blocks before it are discarded.
+ * Errors: ERANGE, the range reaches outside the region. Of framed regions, where the blocks before the one in question
+ * are discarded then: EBUSY, a client holds a reference to a block; ENOSPC, a block is poisoned, or its frame is bad,
+ * and no window has a free frame for it: it is poisoned still, until a frame is free or the block itself is freed.
  */
 struct kvoff_region_discard {
 	__u32 size;

@@ -215,6 +215,25 @@ TEST_F(poison_framed, a_lost_block_can_be_discarded)
 	release(&self->f, 1);
 }
 
+/* Its frame is gone for good: it waits for another one, and is poisoned until then. */
+TEST_F(poison_framed, a_lost_block_needs_a_free_frame)
+{
+	uint64_t b;
+
+	lose(_metadata, self, variant->bs);
+	for (b = LIVE; b < NR && !block_alloc(self->fd, b); b++)
+		;
+	/* all but the bad one */
+	ASSERT_EQ(NR, b);
+	EXPECT_EQ(-ENOSPC, region_discard(&self->f.r, 1, 1, NULL));
+	EXPECT_EQ(KVOFF_STATE_POISONED, KVOFF_LOC_FLAGS(location(&self->f.r, 1)));
+	ASSERT_EQ(0, block_free(self->fd, NR - 1));
+	ASSERT_EQ(0, region_discard(&self->f.r, 1, 1, NULL));
+	EXPECT_EQ(KVOFF_STATE_PRESENT, KVOFF_LOC_FLAGS(location(&self->f.r, 1)));
+	EXPECT_EQ(0, count_nonzero(frame_of(&self->f, acquire(&self->f, 1)), variant->bs));
+	release(&self->f, 1);
+}
+
 TEST_F(poison_framed, a_lost_block_ends_with_its_region)
 {
 	lose(_metadata, self, variant->bs);
