@@ -171,16 +171,13 @@ static long kvoff_call_discard(struct file *file, void *p)
 	struct kvoff_region *region = attach->region;
 	struct kvoff_region_discard *arg = p;
 	u64 block, end;
-	int freed, ret;
+	int freed, ret = 0;
 
 	if (arg->flags || !arg->nr)
 		return -EINVAL;
 	if (arg->first >= region->nr_blocks || arg->nr > region->nr_blocks - arg->first)
 		return -ERANGE;
 	arg->freed = 0;
-	ret = kvoff_units_drop(region, arg->first, arg->nr);
-	if (ret)
-		return ret;
 	end = arg->first + arg->nr;
 	for (block = arg->first; block < end; ) {
 		struct kvoff_chunk *chunk = kvoff_chunk(region, block, false);
@@ -198,14 +195,13 @@ static long kvoff_call_discard(struct file *file, void *p)
 			block = (u64)nr * KVOFF_CHUNK_BLOCKS;
 			continue;
 		}
-		freed = kvoff_block_discard(region, chunk, block++);
+		freed = kvoff_unit_end(region, chunk, block++, kvoff_block_discard);
 		if (freed < 0) {
 			ret = freed;
 			break;
 		}
 		arg->freed += freed;
 	}
-	up_read(&region->unit_sem);
 	return ret;
 }
 

@@ -119,21 +119,11 @@ static void kvoff_framed_strip(struct kvoff_region *region, struct kvoff_chunk *
 	spin_unlock(&region->account_lock);
 }
 
-static int kvoff_framed_free(struct kvoff_region *region, u64 block)
+static int kvoff_framed_clear(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block)
 {
-	struct kvoff_chunk *chunk = kvoff_chunk(region, block, false);
-	struct kvoff_block *b;
+	struct kvoff_block *b = kvoff_chunk_block(chunk, block);
 	int ret = 0;
 
-	if (!chunk)
-		return -ENODATA;
-	b = kvoff_chunk_block(chunk, block);
-	/* the unit goes with the block, not with an attempt that is bound to fail */
-	if (!test_bit(KVOFF_B_POISONED, &b->flags) && kvoff_region_referenced(region, block))
-		return READ_ONCE(b->frame) ? -EBUSY : -ENODATA;
-	ret = kvoff_units_drop(region, block, 1);
-	if (ret)
-		return ret;
 	kvoff_block_lock_idle(b);
 	if (test_bit(KVOFF_B_POISONED, &b->flags)) {
 		b->gen++;
@@ -147,8 +137,14 @@ static int kvoff_framed_free(struct kvoff_region *region, u64 block)
 		kvoff_framed_strip(region, chunk, block);
 	}
 	kvoff_block_unlock(b);
-	up_read(&region->unit_sem);
 	return ret;
+}
+
+static int kvoff_framed_free(struct kvoff_region *region, u64 block)
+{
+	struct kvoff_chunk *chunk = kvoff_chunk(region, block, false);
+
+	return chunk ? kvoff_unit_end(region, chunk, block, kvoff_framed_clear) : -ENODATA;
 }
 
 /* The region ends: there is nobody left who could hold a reference. */

@@ -3,8 +3,9 @@
  * Seals and units. A sealed block does not change until it is discarded or freed; a unit is a range of blocks that was
  * sealed together, with the client's tag on it.
  *
- * region->unit_sem protects the units. Discards hold it for reading, so that they run side by side; sealing with a tag
- * holds it for writing, so that no unit ever has a block that was discarded. No fault takes it, and user memory is not
+ * region->unit_sem protects the units. Discards hold it for reading, so that they run side by side, but for writing where
+ * the block belongs to a unit; sealing with a tag holds it for writing, so that no unit ever has a block that was
+ * discarded. No fault takes it, and user memory is not
  * touched under it: the memory's owner could hold up everybody else of the region for ever.
  */
 #include <linux/pagemap.h>
@@ -183,28 +184,36 @@ static void kvoff_unit_erase(struct kvoff_region *region, struct kvoff_unit_node
 }
 
 /**
- * kvoff_units_drop - blocks are about to be discarded: forget the units they belong to
+ * kvoff_unit_end - a block's bytes go, and with them the unit that it belongs to
  * @region:	the region
- * @first:	first block
- * @nr:		how many
+ * @chunk:	holds the block's record
+ * @block:	its index
+ * @fn:		takes the bytes away; below 0 if it could not
  *
- * Returns 0 with unit_sem held for reading, for the time of the discard, or -EINTR.
+ * Returns what @fn does, or -EINTR. The unit stays where @fn fails, and nobody sees one whose bytes have gone.
  */
-int kvoff_units_drop(struct kvoff_region *region, u64 first, u64 nr)
+int kvoff_unit_end(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block,
+		   int (*fn)(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block))
 {
 	struct kvoff_unit_node *unit;
+	int ret;
 
 	if (down_read_killable(&region->unit_sem))
 		return -EINTR;
-	if (!kvoff_unit_within(region, first, first + nr))
-		return 0;
+	if (!kvoff_unit_within(region, block, block + 1)) {
+		ret = fn(region, chunk, block);
+		up_read(&region->unit_sem);
+		return ret;
+	}
 	up_read(&region->unit_sem);
 	if (down_write_killable(&region->unit_sem))
 		return -EINTR;
-	while ((unit = kvoff_unit_within(region, first, first + nr)))
+	ret = fn(region, chunk, block);
+	unit = ret < 0 ? NULL : kvoff_unit_within(region, block, block + 1);
+	if (unit)
 		kvoff_unit_erase(region, unit);
-	downgrade_write(&region->unit_sem);
-	return 0;
+	up_write(&region->unit_sem);
+	return ret;
 }
 
 /* The region's structure ends. */

@@ -8,7 +8,8 @@
 #include "kvoff.h"
 
 void kvoff_seal_break(struct kvoff_region *region, struct kvoff_block *b);
-int kvoff_units_drop(struct kvoff_region *region, u64 first, u64 nr);
+int kvoff_unit_end(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block,
+		   int (*fn)(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block));
 void kvoff_units_free(struct kvoff_region *region);
 long kvoff_call_seal(struct file *file, void *p);
 long kvoff_call_units(struct file *file, void *p);

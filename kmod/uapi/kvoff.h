@@ -343,7 +343,7 @@ struct kvoff_region_commit {
  * @freed:	out: frames given back; blocks that something has pinned keep their frame, zeroed
  *
  * The range stays committed and reads as zero. Seals and poison of its blocks are gone, and so is every unit
- * (KVOFF_REGION_SEAL) that a block of the range belongs to; the unit's other blocks stay sealed. Blocks of a framed
+ * (KVOFF_REGION_SEAL) that a discarded block belongs to; the unit's other blocks stay sealed. Blocks of a framed
  * region keep their frames, zeroed, and none counts as freed.
  * Errors: ERANGE, the range reaches outside the region. Of framed regions, where the blocks before the one in question
  * are discarded then: EBUSY, a client holds a reference to a block; ENOSPC, a block is poisoned, or its frame is bad,

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "framed_rig.h"
+#include "seal.h"
 
 #define NR	24
 #define NEAR_NR	10
@@ -228,6 +229,35 @@ TEST_F(framed, a_reference_keeps_all_as_it_is)
 	acquire(&other, 1);
 	framed_close(&other);
 	EXPECT_EQ(0, block_free(self->fd, 1));
+}
+
+/* A unit goes with its bytes: not where they stay, behind a block that somebody is using, nor in it. */
+TEST_F(framed, a_reference_keeps_the_units)
+{
+	struct kvoff_unit list[4];
+	uint32_t done;
+
+	ASSERT_EQ(0, blocks_alloc(self->fd, 0, 6, NULL));
+	ASSERT_EQ(0, seal(self->fd, 0, 2, "before", NULL));
+	ASSERT_EQ(0, seal(self->fd, 2, 2, "in use", NULL));
+	ASSERT_EQ(0, seal(self->fd, 4, 2, "behind", NULL));
+	acquire(&self->f, 2);
+	EXPECT_EQ(-EBUSY, region_discard(&self->f.r, 0, 6, NULL));
+	ASSERT_EQ(2, units(self->fd, 0, list, 4));
+	EXPECT_STREQ("in use", (char *)list[0].tag);
+	EXPECT_STREQ("behind", (char *)list[1].tag);
+	EXPECT_FALSE(is_sealed(&self->f.r, 1));
+	EXPECT_TRUE(is_sealed(&self->f.r, 2) && is_sealed(&self->f.r, 5));
+	EXPECT_EQ(-EBUSY, blocks_free(self->fd, 2, 4, &done));
+	EXPECT_EQ(0, done);
+	EXPECT_EQ(2, units(self->fd, 0, list, 4));
+	release(&self->f, 2);
+	/* one block of each */
+	ASSERT_EQ(0, blocks_free(self->fd, 2, 1, NULL));
+	ASSERT_EQ(1, units(self->fd, 0, list, 4));
+	EXPECT_TRUE(is_sealed(&self->f.r, 3));
+	ASSERT_EQ(0, region_discard(&self->f.r, 5, 1, NULL));
+	EXPECT_EQ(0, units(self->fd, 0, list, 4));
 }
 
 TEST_F(framed, discarded_is_zero_in_its_place)
