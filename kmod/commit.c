@@ -240,48 +240,6 @@ u64 kvoff_tier_room(struct kvoff_tier *tier, unsigned int index)
 	return room;
 }
 
-/**
- * kvoff_tier_make_room - let a pool grow until frames can be taken from it
- * @tier:	held
- * @index:	block size index
- * @nr:		how many
- *
- * Others may take them first. -ENOMEM if the tier has not so much, -ENOENT if it is being removed.
- */
-int kvoff_tier_make_room(struct kvoff_tier *tier, unsigned int index, u64 nr)
-{
-	struct kvoff_pool *pool = &tier->pools[index];
-	unsigned int round;
-	u64 spare;
-	int ret;
-
-	for (round = 0; round < KVOFF_COMMIT_ROUNDS; round++) {
-		/* a target may not have been reached yet */
-		if (wait_event_killable(tier->settled, kvoff_pool_settled(pool) || kvoff_pool_spare(pool) >= nr))
-			return -EINTR;
-		ret = 0;
-		mutex_lock(&kvoff_tier_mutex);
-		spare = kvoff_pool_spare(pool);
-		if (tier->going)
-			ret = -ENOENT;
-		else if (spare < nr &&
-			 (nr > kvoff_tier_room_locked(tier, index) ||
-			  (!kvoff_tier_give(tier, index, nr - spare, false) &&
-			   !kvoff_tier_give(tier, index, nr - spare, true))))
-			ret = -ENOMEM;
-		mutex_unlock(&kvoff_tier_mutex);
-		if (ret || spare >= nr)
-			return ret;
-	}
-	return -ENOMEM;
-}
-
-/* Frames that could be promised at this moment, with new ones if need be. */
-u64 kvoff_commit_available(unsigned int index)
-{
-	return kvoff_commit_room(index) + kvoff_commit_growable(index);
-}
-
 /* Is no pool on its way to its target? What is on its way is in none of the figures. */
 static bool kvoff_pools_settled(void)
 {
@@ -299,24 +257,88 @@ static bool kvoff_pools_settled(void)
 }
 
 /*
+ * Nothing could be had at this moment. Wait for what is on its way, unless nothing is and it is not @possible that there
+ * is enough: -ENOMEM. -EINTR when the task is dying. @round: how often before.
+ */
+static int kvoff_commit_pause(bool possible, unsigned int round)
+{
+	if (!possible && kvoff_pools_settled())
+		return -ENOMEM;
+	/* others are about to take, or to give back, what there is: they are done soon */
+	schedule_timeout_killable(1 + round);
+	return fatal_signal_pending(current) ? -EINTR : 0;
+}
+
+/* One round of kvoff_tier_make_room(): 0 if there is enough, -EAGAIN if there may be soon. */
+static int kvoff_tier_more(struct kvoff_tier *tier, unsigned int index, u64 nr, unsigned int round)
+{
+	bool possible, asked = false;
+	u64 spare;
+	int ret;
+
+	mutex_lock(&kvoff_tier_mutex);
+	if (tier->going) {
+		mutex_unlock(&kvoff_tier_mutex);
+		return -ENOENT;
+	}
+	spare = kvoff_pool_spare(&tier->pools[index]);
+	possible = nr <= max(spare, kvoff_tier_room_locked(tier, index));
+	if (spare < nr && possible)
+		asked = kvoff_tier_give(tier, index, nr - spare, false) ||
+			kvoff_tier_give(tier, index, nr - spare, true);
+	mutex_unlock(&kvoff_tier_mutex);
+	if (spare >= nr)
+		return 0;
+	ret = asked ? 0 : kvoff_commit_pause(possible, round);
+	return ret ?: -EAGAIN;
+}
+
+/**
+ * kvoff_tier_make_room - let a pool grow until frames can be taken from it
+ * @tier:	held
+ * @index:	block size index
+ * @nr:		how many
+ *
+ * Others may take them first. -ENOMEM if the tier has not so much, -ENOENT if it is being removed.
+ */
+int kvoff_tier_make_room(struct kvoff_tier *tier, unsigned int index, u64 nr)
+{
+	struct kvoff_pool *pool = &tier->pools[index];
+	unsigned int round;
+	int ret;
+
+	for (round = 0; round < KVOFF_COMMIT_ROUNDS; round++) {
+		/* a target may not have been reached yet */
+		if (wait_event_killable(tier->settled, kvoff_pool_settled(pool) || kvoff_pool_spare(pool) >= nr))
+			return -EINTR;
+		ret = kvoff_tier_more(tier, index, nr, round);
+		if (ret != -EAGAIN)
+			return ret;
+	}
+	return -ENOMEM;
+}
+
+/* Frames that could be promised at this moment, with new ones if need be. */
+u64 kvoff_commit_available(unsigned int index)
+{
+	return kvoff_commit_room(index) + kvoff_commit_growable(index);
+}
+
+/*
  * Let the pools grow, if that can lead to @nr frames that can be promised. -ENOMEM if it cannot, -EINTR when the task
  * is dying.
  */
-static int kvoff_commit_more(unsigned int index, u64 nr)
+static int kvoff_commit_more(unsigned int index, u64 nr, unsigned int round)
 {
 	u64 room = kvoff_commit_room(index);
+	bool possible;
 
 	if (room >= nr)
 		return 0;
-	if (nr - room > kvoff_commit_growable(index)) {
-		if (kvoff_pools_settled())
-			return -ENOMEM;
-	} else if (kvoff_commit_grow(index, nr - room, false) || kvoff_commit_grow(index, nr - room, true)) {
+	possible = nr - room <= kvoff_commit_growable(index);
+	if (possible && (kvoff_commit_grow(index, nr - room, false) || kvoff_commit_grow(index, nr - room, true)))
 		return 0;
-	}
-	/* others are about to take, or to give back, what there is: they are done soon */
-	schedule_timeout_killable(1);
-	return fatal_signal_pending(current) ? -EINTR : 0;
+	return kvoff_commit_pause(possible, round);
 }
 
 /**
@@ -342,7 +364,7 @@ int kvoff_commit(unsigned int index, u64 nr, u64 *available)
 			break;
 		if (kvoff_commit_try(index, nr))
 			goto out;
-		ret = kvoff_commit_more(index, nr);
+		ret = kvoff_commit_more(index, nr, round);
 		if (ret)
 			break;
 		ret = -ENOMEM;
@@ -373,7 +395,7 @@ int kvoff_commit_extend(unsigned int index, u64 nr)
 			return ret;
 		if (room >= nr)
 			return 0;
-		ret = kvoff_commit_more(index, nr);
+		ret = kvoff_commit_more(index, nr, round);
 		if (ret)
 			return ret;
 	}
