@@ -261,7 +261,10 @@ static int kvoff_poison_find(struct folio *folio, unsigned long first, unsigned 
 	if (!region)
 		return ret;
 	if (region->windows) {
-		kvoff_frame_mark(folio, first, last);
+		bool out;
+
+		/* if it is a frame of kvoff's still: the region may have ended */
+		kvoff_frame_condemn(folio_pfn(folio), first, last, true, &out);
 		ret = kvoff_framed_rescue(region, folio);
 		kvoff_region_put(region);
 		return ret;

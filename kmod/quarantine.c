@@ -165,6 +165,22 @@ static bool kvoff_pull_from(struct kvoff_pool *pool, struct folio *folio, struct
 	return false;
 }
 
+/*
+ * The pool that has the frame, its tier held; NULL if it is not kvoff's. A tier ends only after all of its frames were
+ * struck out of the array, each under the array's lock: until we let go of that, this one has not.
+ */
+static struct kvoff_pool *kvoff_frame_pool(unsigned long key)
+{
+	struct kvoff_pool *pool;
+
+	xa_lock(&kvoff_frames);
+	pool = xa_load(&kvoff_frames, key);
+	if (pool)
+		kobject_get(&pool->tier->kobj);
+	xa_unlock(&kvoff_frames);
+	return pool;
+}
+
 /**
  * kvoff_frame_condemn - pages of a frame are bad: mark them, and quarantine the frame if it is free
  * @pfn:	the frame's first page
@@ -174,7 +190,8 @@ static bool kvoff_pull_from(struct kvoff_pool *pool, struct folio *folio, struct
  *		is about to map such a page must not find it marked
  * @out:	out: it is not in its pool, but a block's, or somebody works on it
  *
- * Returns how many pages the frame has, 0 if it is not kvoff's (any more).
+ * Returns how many pages the frame has, 0 if it is not kvoff's (any more). Waits for nobody: the tier may be drained or
+ * removed meanwhile.
  */
 unsigned long kvoff_frame_condemn(unsigned long pfn, unsigned long first, unsigned long last, bool all, bool *out)
 {
@@ -184,17 +201,14 @@ unsigned long kvoff_frame_condemn(unsigned long pfn, unsigned long first, unsign
 	bool listed = false;
 
 	*out = false;
-	/* while this is held no tier ends, and its pools stay; a drain may hold it for long */
-	if (mutex_lock_killable(&kvoff_tier_admin))
-		return 0;
-	pool = xa_load(&kvoff_frames, key);
+	pool = kvoff_frame_pool(key);
 	if (!pool)
-		goto unlock;
+		return 0;
 	spin_lock(&pool->lock);
-	/* what is enrolled under the lock does not leave for the node */
+	/* what is enrolled under the lock does not leave for the node before it is marked, nor after */
 	if (xa_load(&kvoff_frames, key) != pool) {
 		spin_unlock(&pool->lock);
-		goto unlock;
+		goto put;
 	}
 	folio = page_folio(pfn_to_page(pfn));
 	end = pfn + folio_nr_pages(folio);
@@ -213,8 +227,8 @@ unsigned long kvoff_frame_condemn(unsigned long pfn, unsigned long first, unsign
 	/* neither there nor there: an orphan, which is looked at when its pin goes */
 	if (listed && !kvoff_pull_from(pool, folio, &pool->dirty, &pool->nr_dirty))
 		kvoff_pull_from(pool, folio, &pool->clean, &pool->nr_clean);
-unlock:
-	mutex_unlock(&kvoff_tier_admin);
+put:
+	kobject_put(&pool->tier->kobj);
 	return end ? end - pfn : 0;
 }
 
