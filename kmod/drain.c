@@ -301,26 +301,20 @@ int kvoff_tier_drain(struct kvoff_ctl_tier_drain *arg)
 {
 	bool stop = arg->flags & KVOFF_DRAIN_STOP;
 	struct kvoff_tier *tier;
-	int ret;
+	int ret = 0;
 
 	if (arg->flags & ~KVOFF_DRAIN_STOP || arg->keep == KVOFF_KEEP_ALL || (stop && arg->keep))
 		return -EINVAL;
-	ret = kvoff_check_name(arg->name, false);
-	if (ret)
-		return ret;
-	mutex_lock(&kvoff_tier_admin);
-	mutex_lock(&kvoff_tier_mutex);
-	tier = kvoff_tier_find(arg->name);
-	if (!tier)
-		ret = -ENOENT;
-	else if (stop)
+	tier = kvoff_tier_lock(arg->name);
+	if (IS_ERR(tier))
+		return PTR_ERR(tier);
+	if (stop)
 		kvoff_drain_end(tier);
 	else
 		ret = kvoff_drain_begin(tier, arg->keep);
 	if (!ret)
 		arg->used = kvoff_tier_used(tier);
-	mutex_unlock(&kvoff_tier_mutex);
-	mutex_unlock(&kvoff_tier_admin);
+	kvoff_tier_unlock();
 	return ret;
 }
 

@@ -14,8 +14,9 @@ bool kvoff_tier_full(struct kvoff_tier *tier, size_t bytes);
 bool kvoff_tier_closed(u32 id, size_t bytes);
 int kvoff_drain_covers(const struct kvoff_move_desc *desc);
 
-/* In tier.c; under kvoff_tier_mutex. */
-struct kvoff_tier *kvoff_tier_find(const char *name);
+/* In tier.c. */
+struct kvoff_tier *kvoff_tier_lock(const char *name);
+void kvoff_tier_unlock(void);
 
 static inline bool kvoff_tier_draining(const struct kvoff_tier *tier)
 {

@@ -34,28 +34,20 @@ static bool kvoff_framed_announce(struct kvoff_region *region, struct kvoff_chun
 
 /* ---- frames come and go ---- */
 
+static struct folio *kvoff_framed_first_of(void *arg, struct kvoff_tier *tier, unsigned int pass)
+{
+	if (pass < KVOFF_PASSES - 1 && kvoff_tier_draining(tier))
+		return NULL;
+	return kvoff_window_take(arg, tier->id, pass == 0);
+}
+
 /*
  * A frame of the fastest window that has one above its reserve, or of any; of a tier that is being drained only if
  * there is no other.
  */
 static struct folio *kvoff_framed_first(struct kvoff_region *region, u32 *tier)
 {
-	struct kvoff_tier_set *set;
-	struct folio *folio = NULL;
-	unsigned int pass, i;
-
-	rcu_read_lock();
-	set = rcu_dereference(kvoff_tiers);
-	for (pass = 0; pass < 3 && !folio; pass++) {
-		for (i = 0; i < set->nr && !folio; i++) {
-			if (pass < 2 && kvoff_tier_draining(set->by_rank[i]))
-				continue;
-			*tier = set->by_rank[i]->id;
-			folio = kvoff_window_take(region, *tier, pass == 0);
-		}
-	}
-	rcu_read_unlock();
-	return folio;
+	return kvoff_frame_walk(kvoff_framed_first_of, region, tier);
 }
 
 static void kvoff_framed_give(struct kvoff_region *region, struct kvoff_block *b, struct folio *folio, u32 tier)
@@ -266,7 +258,7 @@ long kvoff_call_block_free(struct file *file, void *p)
 	return kvoff_framed_each(file, p, kvoff_framed_free);
 }
 
-/* ---- moves ---- */
+/* ---- what a move is made of ---- */
 
 /* Nobody uses the block: its bytes are in the target from now on. Returns the frame it was in. */
 static struct folio *kvoff_framed_replace(struct kvoff_region *region, struct kvoff_block *b, u32 to,
@@ -428,7 +420,7 @@ int kvoff_framed_rescue(struct kvoff_region *region, struct folio *folio)
 	return list_empty(&folio->lru) ? -EAGAIN : 0;
 }
 
-/* ---- moves again ---- */
+/* ---- moves to another window ---- */
 
 /**
  * kvoff_framed_move - move a block to another window

@@ -185,10 +185,8 @@ unsigned long kvoff_pool_spare(struct kvoff_pool *pool);
 unsigned long kvoff_pool_reserve(const struct kvoff_pool *pool, unsigned long frames);
 void kvoff_pool_account(struct kvoff_pool *pool);
 void kvoff_pool_account_locked(struct kvoff_pool *pool);
+struct folio *kvoff_pool_take(struct kvoff_pool *pool, unsigned long leave, bool want_clean, bool *zeroed);
 
-struct folio *kvoff_frame_first(struct kvoff_tenant *tenant, unsigned int index, u32 *tier, bool *zeroed);
-struct folio *kvoff_frame_target(unsigned int index, u32 tier);
-struct folio *kvoff_frame_window(unsigned int index, u32 tier, bool *zeroed);
 void kvoff_frame_put(struct folio *folio, unsigned int index, u32 tier);
 void kvoff_frame_zero(struct folio *folio);
 extern wait_queue_head_t kvoff_frame_wait;
@@ -202,6 +200,17 @@ static inline unsigned int kvoff_order_of(unsigned int index)
 {
 	return ilog2(KVOFF_BLOCK_SIZE_MIN) - PAGE_SHIFT + index;
 }
+
+/* ---- frame.c ---- */
+
+/* Rounds of kvoff_frame_walk() over the tiers. */
+#define KVOFF_PASSES		3
+
+typedef struct folio *(*kvoff_take_fn)(void *arg, struct kvoff_tier *tier, unsigned int pass);
+struct folio *kvoff_frame_walk(kvoff_take_fn take, void *arg, u32 *id);
+struct folio *kvoff_frame_first(struct kvoff_tenant *tenant, unsigned int index, u32 *tier, bool *zeroed);
+struct folio *kvoff_frame_target(unsigned int index, u32 tier);
+struct folio *kvoff_frame_window(unsigned int index, u32 tier, bool *zeroed);
 
 /* ---- tier.c ---- */
 

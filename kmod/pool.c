@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Pools of frames: one a tier and block size. Everything that needs a frame takes it from here, nothing is allocated
- * while a client waits. Unlike tier.c, which knows capacities and names, this file knows frames.
+ * while a client waits. Unlike tier.c, which knows capacities and names, this file knows frames; which pool is asked for
+ * one is frame.c's business.
  *
  * A frame is in exactly one place: a free list, an orphan list, a block, or the hands of a mover. It has one
  * reference of its own; it comes back only after that count could be frozen at one, so that nobody else can still
@@ -11,10 +12,8 @@
 #include <linux/highmem.h>
 #include <linux/pagemap.h>
 
-#include "drain.h"
 #include "kvoff.h"
 #include "poison.h"
-#include "tenant.h"
 
 /* Frames handled before the thread looks at other pools and lets others run. */
 #define KVOFF_POOL_BURST	32
@@ -206,7 +205,7 @@ static struct folio *kvoff_pool_pick(struct kvoff_pool *pool, bool want_clean, b
  * Take a free frame, leaving @leave, and what the pool is about to give back to the node: another pool may have been
  * given its bytes. @want_clean says what is best; @zeroed what it got.
  */
-static struct folio *kvoff_pool_take(struct kvoff_pool *pool, unsigned long leave, bool want_clean, bool *zeroed)
+struct folio *kvoff_pool_take(struct kvoff_pool *pool, unsigned long leave, bool want_clean, bool *zeroed)
 {
 	struct folio *folio = NULL;
 
@@ -218,90 +217,6 @@ static struct folio *kvoff_pool_take(struct kvoff_pool *pool, unsigned long leav
 	if (folio)
 		pool->nr_used++;
 	spin_unlock(&pool->lock);
-	return folio;
-}
-
-/**
- * kvoff_frame_first - a frame for a block's first touch
- * @tenant:	who is charged for it
- * @index:	block size index
- * @tier:	out: where it is
- * @zeroed:	out: false if the caller must zero it
- *
- * The fastest tier with room above its reserve and within the tenant's quota there; then, as what was committed can be
- * used, beyond the quota; when all are down to their reserves, whatever is free.
- */
-struct folio *kvoff_frame_first(struct kvoff_tenant *tenant, unsigned int index, u32 *tier, bool *zeroed)
-{
-	struct kvoff_tier_set *set;
-	struct folio *folio = NULL;
-	unsigned int pass, i;
-
-	rcu_read_lock();
-	set = rcu_dereference(kvoff_tiers);
-	for (pass = 0; pass < 3 && !folio; pass++) {
-		for (i = 0; i < set->nr && !folio; i++) {
-			struct kvoff_pool *pool = &set->by_rank[i]->pools[index];
-			unsigned long leave = pass < 2 ? kvoff_pool_reserve(pool, READ_ONCE(pool->filled)) : 0;
-
-			/* what only it can answer for comes to a tier that is being drained all the same */
-			if (pass < 2 && kvoff_tier_full(set->by_rank[i], kvoff_size_of(index)))
-				continue;
-			*tier = set->by_rank[i]->id;
-			if (!kvoff_tenant_charge(tenant, *tier, kvoff_size_of(index), pass > 0))
-				continue;
-			folio = kvoff_pool_take(pool, leave, true, zeroed);
-			if (!folio)
-				kvoff_tenant_uncharge(tenant, *tier, kvoff_size_of(index));
-		}
-	}
-	rcu_read_unlock();
-	return folio;
-}
-
-/*
- * kvoff_frame_target - a frame to copy a block to; its bytes are somebody's old ones
- */
-struct folio *kvoff_frame_target(unsigned int index, u32 tier)
-{
-	struct folio *folio = NULL;
-	struct kvoff_tier *t;
-	bool zeroed;
-
-	/* a first touch of promised memory comes before any move */
-	if (waitqueue_active(&kvoff_frame_wait))
-		return NULL;
-	rcu_read_lock();
-	t = rcu_dereference(kvoff_tiers)->by_id[tier];
-	if (t) {
-		folio = kvoff_pool_take(&t->pools[index], 0, false, &zeroed);
-		if (!folio) {
-			WRITE_ONCE(t->pools[index].wanting, true);
-			kvoff_tier_kick(t);
-		}
-	}
-	rcu_read_unlock();
-	return folio;
-}
-
-/*
- * kvoff_frame_window - a frame that a region keeps for life; @zeroed: false if the caller must zero it
- *
- * The reserve stays, for moves of others.
- */
-struct folio *kvoff_frame_window(unsigned int index, u32 tier, bool *zeroed)
-{
-	struct folio *folio = NULL;
-	struct kvoff_tier *t;
-
-	rcu_read_lock();
-	t = rcu_dereference(kvoff_tiers)->by_id[tier];
-	if (t) {
-		struct kvoff_pool *pool = &t->pools[index];
-
-		folio = kvoff_pool_take(pool, kvoff_pool_reserve(pool, READ_ONCE(pool->filled)), true, zeroed);
-	}
-	rcu_read_unlock();
 	return folio;
 }
 

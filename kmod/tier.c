@@ -193,7 +193,7 @@ static int kvoff_node_check(int node, u64 capacity)
 	return capacity > bytes ? -ENOSPC : 0;
 }
 
-struct kvoff_tier *kvoff_tier_find(const char *name)
+static struct kvoff_tier *kvoff_tier_find(const char *name)
 {
 	struct kvoff_tier_set *set = kvoff_tier_set();
 	unsigned int i;
@@ -202,6 +202,32 @@ struct kvoff_tier *kvoff_tier_find(const char *name)
 		if (!strcmp(set->by_rank[i]->name, name))
 			return set->by_rank[i];
 	return NULL;
+}
+
+void kvoff_tier_unlock(void)
+{
+	mutex_unlock(&kvoff_tier_mutex);
+	mutex_unlock(&kvoff_tier_admin);
+}
+
+/*
+ * The tier called @name, with kvoff_tier_admin and kvoff_tier_mutex held until kvoff_tier_unlock(); an error, and neither,
+ * if the name is none or there is no such tier.
+ */
+struct kvoff_tier *kvoff_tier_lock(const char *name)
+{
+	int ret = kvoff_check_name(name, false);
+	struct kvoff_tier *tier;
+
+	if (ret)
+		return ERR_PTR(ret);
+	mutex_lock(&kvoff_tier_admin);
+	mutex_lock(&kvoff_tier_mutex);
+	tier = kvoff_tier_find(name);
+	if (tier)
+		return tier;
+	kvoff_tier_unlock();
+	return ERR_PTR(-ENOENT);
 }
 
 /*
@@ -388,22 +414,14 @@ int kvoff_tier_set_capacity(struct kvoff_tier *tier, u64 capacity)
 int kvoff_tier_change(struct kvoff_ctl_tier *arg)
 {
 	struct kvoff_tier *tier;
-	int ret;
+	int ret = 0;
 
 	if (arg->flags & ~(KVOFF_TIER_RANK | KVOFF_TIER_CAPACITY | KVOFF_TIER_COST) || !arg->flags || arg->reserved)
 		return -EINVAL;
-	ret = kvoff_check_name(arg->name, false);
-	if (ret)
-		return ret;
-
 	/* a change of rank replaces the set, which adding a tier reads under kvoff_tier_admin alone */
-	mutex_lock(&kvoff_tier_admin);
-	mutex_lock(&kvoff_tier_mutex);
-	tier = kvoff_tier_find(arg->name);
-	ret = -ENOENT;
-	if (!tier)
-		goto out;
-	ret = 0;
+	tier = kvoff_tier_lock(arg->name);
+	if (IS_ERR(tier))
+		return PTR_ERR(tier);
 	if (arg->flags & KVOFF_TIER_CAPACITY)
 		ret = kvoff_tier_set_capacity_locked(tier, arg->capacity);
 	if (!ret && arg->flags & KVOFF_TIER_RANK) {
@@ -416,9 +434,7 @@ int kvoff_tier_change(struct kvoff_ctl_tier *arg)
 	}
 	arg->id = tier->id;
 	arg->node = tier->node;
-out:
-	mutex_unlock(&kvoff_tier_mutex);
-	mutex_unlock(&kvoff_tier_admin);
+	kvoff_tier_unlock();
 	return ret;
 }
 
@@ -453,33 +469,17 @@ static int kvoff_tier_close(struct kvoff_tier *tier)
 	return ret;
 }
 
-/* Take the tier called @name out of the set. Called with kvoff_tier_admin held. */
-static int kvoff_tier_take_out(const char *name, struct kvoff_tier **tier)
-{
-	int ret = -ENOENT;
-
-	mutex_lock(&kvoff_tier_mutex);
-	*tier = kvoff_tier_find(name);
-	if (!*tier)
-		goto out;
-	ret = kvoff_tier_close(*tier);
-	if (ret)
-		goto out;
-	kvoff_tier_set_replace(*tier, NULL);
-out:
-	mutex_unlock(&kvoff_tier_mutex);
-	return ret;
-}
-
 int kvoff_tier_remove(const char *name)
 {
-	struct kvoff_tier *tier;
-	int ret = kvoff_check_name(name, false);
+	struct kvoff_tier *tier = kvoff_tier_lock(name);
+	int ret;
 
-	if (ret)
-		return ret;
-	mutex_lock(&kvoff_tier_admin);
-	ret = kvoff_tier_take_out(name, &tier);
+	if (IS_ERR(tier))
+		return PTR_ERR(tier);
+	ret = kvoff_tier_close(tier);
+	if (!ret)
+		kvoff_tier_set_replace(tier, NULL);
+	mutex_unlock(&kvoff_tier_mutex);
 	if (!ret)
 		kvoff_tier_end(tier);
 	mutex_unlock(&kvoff_tier_admin);
