@@ -273,6 +273,16 @@ static struct libkvoff *new_region(void)
 	return kv;
 }
 
+/* How opening ends: hand the region out, or take it apart again. */
+static int open_end(struct libkvoff **out, struct libkvoff *kv, int ret)
+{
+	if (ret)
+		libkvoff_close(kv);
+	else
+		*out = kv;
+	return ret;
+}
+
 int libkvoff_open(struct libkvoff **out, const struct libkvoff_options *opts)
 {
 	struct lkv_create create = { 0 };
@@ -294,18 +304,11 @@ int libkvoff_open(struct libkvoff **out, const struct libkvoff_options *opts)
 	ret = lkv_device_create(kv, &create);
 	if (ret == -ENODEV && lkv_fallback_wanted())
 		ret = lkv_fallback_create(kv, &create);
-	if (ret)
-		goto err_region;
-	set_commit_step(kv, o.commit_step);
-	ret = kv->framed ? lkv_frames_create(kv) : lkv_heap_create(kv);
-	if (ret)
-		goto err_region;
-	*out = kv;
-	return 0;
-
-err_region:
-	libkvoff_close(kv);
-	return ret;
+	if (!ret) {
+		set_commit_step(kv, o.commit_step);
+		ret = kv->framed ? lkv_frames_create(kv) : lkv_heap_create(kv);
+	}
+	return open_end(out, kv, ret);
 }
 
 int libkvoff_open_named(struct libkvoff **out, uid_t uid, const struct libkvoff_options *opts)
@@ -340,24 +343,16 @@ int libkvoff_open_named(struct libkvoff **out, uid_t uid, const struct libkvoff_
 			       "its processes: "
 			       "names need the module", o.name);
 	if (ret)
-		goto err_region;
+		goto out;
 	set_commit_step(kv, o.commit_step);
 	/* asked for now, that whoever came meanwhile is seen: of two that see nobody else, there must be none */
 	ret = kv->backend->info(kv, &info);
-	if (ret) {
-		lkv_fail(-ret, "kvoff: %s: it does not answer: %s", kv->name, strerrordesc_np(-ret));
-		goto err_region;
-	}
-	if (!kv->rdonly && info.nr_attached == 1)
-		ret = lkv_adopt(kv, &info);
 	if (ret)
-		goto err_region;
-	*out = kv;
-	return 0;
-
-err_region:
-	libkvoff_close(kv);
-	return ret;
+		lkv_fail(-ret, "kvoff: %s: it does not answer: %s", kv->name, strerrordesc_np(-ret));
+	else if (!kv->rdonly && info.nr_attached == 1)
+		ret = lkv_adopt(kv, &info);
+out:
+	return open_end(out, kv, ret);
 }
 
 int libkvoff_attach(struct libkvoff **out, int fd, const struct libkvoff_options *opts)
@@ -382,13 +377,9 @@ int libkvoff_attach(struct libkvoff **out, int fd, const struct libkvoff_options
 	ret = lkv_device_attach(kv, fd, cloexec);
 	if (ret == -ENOTTY)
 		ret = lkv_fallback_attach(kv, fd, cloexec);
-	if (ret) {
-		libkvoff_close(kv);
-		return ret;
-	}
-	set_commit_step(kv, o.commit_step);
-	*out = kv;
-	return 0;
+	if (!ret)
+		set_commit_step(kv, o.commit_step);
+	return open_end(out, kv, ret);
 }
 
 static void unmap(const void *p, uint64_t bytes)
