@@ -13,10 +13,7 @@
 #define BS		(64 * KIB)
 #define FRAMES		64
 
-FIXTURE(fail_nth_admin)
-{
-	struct bed bed;
-};
+WALK_FIXTURE(fail_nth_admin, BS, FRAMES, FRAMES)
 
 /* What the calls make and use; each test has a process of its own. */
 static struct {
@@ -25,27 +22,7 @@ static struct {
 	const char *value;
 	struct kvoff_ctl_tier tier;
 	struct kvoff_ctl_tenant tenant;
-} my;
-
-FIXTURE_SETUP(fail_nth_admin)
-{
-	int ret = nth_up(&self->bed, BS, FRAMES, FRAMES);
-
-	if (ret == -ENOENT)
-		SKIP(return, "this kernel has no /proc/thread-self/fail-nth");
-	ASSERT_EQ(0, ret);
-	my.fd = -1;
-}
-
-FIXTURE_TEARDOWN(fail_nth_admin)
-{
-	const char *wrong;
-
-	if (self->bed.nth < 0)
-		return;
-	wrong = nth_down(&self->bed);
-	EXPECT_EQ(NULL, wrong) TH_LOG("%s", wrong);
-}
+} my = { .fd = -1 };
 
 static int undo_fd(struct bed *bed)
 {
@@ -191,8 +168,6 @@ static int do_drain_stop(struct bed *bed)
 
 TEST_F_TIMEOUT(fail_nth_admin, drain, 600)
 {
-	if (!is_known(self->bed.rig.control, KVOFF_CTL_TIER_DRAIN))
-		SKIP(return, "this module has no drains");
 	WALK(.name = "drain", .run = do_drain, .undo = do_drain_stop);
 	WALK(.name = "drain stopped", .prepare = do_drain, .run = do_drain_stop);
 }
@@ -207,8 +182,6 @@ static int do_poison(struct bed *bed)
 
 TEST_F_TIMEOUT(fail_nth_admin, poison, 600)
 {
-	if (!is_known(self->bed.rig.control, KVOFF_CTL_POISON))
-		SKIP(return, "this module knows nothing of bad memory");
 	WALK(.name = "poison", .run = do_poison);
 }
 

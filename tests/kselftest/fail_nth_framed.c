@@ -19,10 +19,7 @@
 #define STRIDE		(1024 * MIB / BS)
 #define LIFE		128
 
-FIXTURE(fail_nth_framed)
-{
-	struct bed bed;
-};
+WALK_FIXTURE(fail_nth_framed, BS, FRAMES, FRAMES)
 
 /*
  * What the calls make and use; each test has a process of its own.
@@ -61,27 +58,6 @@ static int undo_fd(struct bed *bed)
 static void cleanup_fd(struct bed *bed)
 {
 	undo_fd(bed);
-}
-
-FIXTURE_SETUP(fail_nth_framed)
-{
-	int ret = nth_up(&self->bed, BS, FRAMES, FRAMES);
-
-	if (ret == -ENOENT)
-		SKIP(return, "this kernel has no /proc/thread-self/fail-nth");
-	ASSERT_EQ(0, ret);
-	ret = do_create(&self->bed);
-	if (ret == -EOPNOTSUPP)
-		SKIP(return, "this module has no framed regions");
-	ASSERT_LE(0, ret);
-	EXPECT_EQ(0, undo_fd(&self->bed));
-}
-
-FIXTURE_TEARDOWN(fail_nth_framed)
-{
-	const char *wrong = nth_down(&self->bed);
-
-	EXPECT_EQ(NULL, wrong) TH_LOG("%s", wrong);
 }
 
 static int grow(uint32_t tier)
@@ -223,8 +199,7 @@ TEST_F_TIMEOUT(fail_nth_framed, blocks, 600)
 	WALK_REFUSED(.name = "alloc", .prepare = next_blocks, .run = do_alloc, .after = after_alloc, .undo = do_free);
 	WALK(.name = "free", .prepare = prepare_blocks, .run = do_free);
 	WALK_REFUSED(.name = "move", .prepare = prepare_blocks, .run = do_move, .undo = do_free);
-	if (is_known(my.fd, KVOFF_REGION_SEAL))
-		WALK(.name = "seal", .prepare = prepare_blocks, .run = do_seal, .undo = do_free);
+	WALK(.name = "seal", .prepare = prepare_blocks, .run = do_seal, .undo = do_free);
 	EXPECT_EQ(0, undo_fd(&self->bed));
 }
 

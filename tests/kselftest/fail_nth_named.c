@@ -14,10 +14,7 @@
 #define FRAMES		64
 #define NR		4
 
-FIXTURE(fail_nth_named)
-{
-	struct bed bed;
-};
+WALK_FIXTURE(fail_nth_named, BS, FRAMES, 2 * NR)
 
 /* What the calls make and use; each test has a process of its own. */
 static struct {
@@ -57,24 +54,6 @@ static int do_remove(struct bed *bed)
 static int undo_create(struct bed *bed)
 {
 	return do_close(bed) ?: do_remove(bed);
-}
-
-FIXTURE_SETUP(fail_nth_named)
-{
-	int ret = nth_up(&self->bed, BS, FRAMES, 2 * NR);
-
-	if (ret == -ENOENT)
-		SKIP(return, "this kernel has no /proc/thread-self/fail-nth");
-	ASSERT_EQ(0, ret);
-	if (!is_known(self->bed.r->fd, KVOFF_REGION_SEAL) || !is_known(self->bed.rig.tenant, KVOFF_REGION_OPEN))
-		SKIP(return, "this module has no named regions");
-}
-
-FIXTURE_TEARDOWN(fail_nth_named)
-{
-	const char *wrong = nth_down(&self->bed);
-
-	EXPECT_EQ(NULL, wrong) TH_LOG("%s", wrong);
 }
 
 /* ---- seals ---- */

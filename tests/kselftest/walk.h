@@ -17,12 +17,30 @@ static inline int call(int fd, unsigned long cmd, void *arg)
 	return ret < 0 ? -errno : ret;
 }
 
-/* Does this module know the call? */
-static inline bool is_known(int fd, unsigned long cmd)
-{
-	uint32_t size = 0;
-
-	return call(fd, cmd, &size) != -ENOTTY;
+/*
+ * A fixture with a bed of @frames frames a tier and a region of @nr blocks, for tests that need nothing else, or make it
+ * themselves.
+ */
+#define WALK_FIXTURE(fixture, bs, frames, nr)						\
+FIXTURE(fixture)									\
+{											\
+	struct bed bed;									\
+};											\
+											\
+FIXTURE_SETUP(fixture)									\
+{											\
+	int ret = nth_up(&self->bed, bs, frames, nr);					\
+											\
+	if (ret == -ENOENT)								\
+		SKIP(return, "this kernel has no /proc/thread-self/fail-nth");		\
+	ASSERT_EQ(0, ret);								\
+}											\
+											\
+FIXTURE_TEARDOWN(fixture)								\
+{											\
+	const char *wrong = self->bed.nth < 0 ? NULL : nth_down(&self->bed);		\
+											\
+	EXPECT_EQ(NULL, wrong) TH_LOG("%s", wrong);					\
 }
 
 static inline void walk(struct __test_metadata *_metadata, struct bed *bed, bool must_fail, const struct nth_call *call)
