@@ -5,8 +5,8 @@
 kst-harness	:= $(wildcard /usr/include/kselftest/kselftest_harness.h)
 kst-suites	:= name-stays no-torn-bytes write-races refused-moves twins seal named named-storms named-tool \
 		   framed framed-moves windows acquire commit gone bad-input bad-mappings sharing bad-tiers \
-		   tenants spies nobody storms batches sampling sysfs tracepoints drain poison \
-		   poison-framed movable twin-cost
+		   tenants tenant-quota spies nobody storms batches sampling sysfs tracepoints drain poison \
+		   poison-free poison-framed movable twin-cost
 # these make allocations fail, by nth.c
 kst-nth		:= fail-nth fail-nth-framed fail-nth-named fail-nth-admin
 kst-suites	+= $(kst-nth)
@@ -14,6 +14,7 @@ kst-suites	+= $(kst-nth)
 # what only some of them need
 drain-more	:= drains.c
 poison-more	:= poison_rig.c
+poison-free-more := poison_rig.c
 poison-framed-more := poison_rig.c
 $(foreach s,$(kst-nth),$(eval $(s)-more := nth.c))
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Memory errors: what is found before a CPU consumes it costs at most its block, and with a twin nothing; a frame that
- * was hit is never handed out again. Errors are told by KVOFF_CTL_POISON, found by the module's own copies, or put on
+ * Memory errors in blocks: what is found before a CPU consumes it costs at most its block, and with a twin nothing; a
+ * frame that was hit is never handed out again. Frames without a block are poison_free.c's. Errors are told by KVOFF_CTL_POISON, found by the module's own copies, or put on
  * the pages by the kernel's memory_failure(), which hwpoison-inject and madvise(2) call.
  */
 #include <kselftest_harness.h>
@@ -20,26 +20,7 @@
 #include <unistd.h>
 
 #include "pin.h"
-#include "poison_rig.h"
-
-/* Frames a test may spoil; looked at again when the tiers are gone. */
-#define SPOILT_MAX	256
-
-FIXTURE(poison)
-{
-	struct rig rig;
-	uint64_t spoilt[SPOILT_MAX];
-	unsigned int nr_spoilt;
-};
-
-FIXTURE_VARIANT(poison)
-{
-	uint32_t bs;
-	uint64_t nr;
-};
-
-FIXTURE_VARIANT_ADD(poison, 64k) { .bs = 64 * KIB, .nr = 32 };
-FIXTURE_VARIANT_ADD(poison, 2m) { .bs = 2 * MIB, .nr = 4 };
+#include "poison_bed.h"
 
 /* ---- readers in threads of their own ---- */
 
@@ -87,184 +68,6 @@ static uint64_t reader_end(struct reader *reader)
 	atomic_store(&reader->stop, true);
 	pthread_join(reader->thread, NULL);
 	return atomic_load(&reader->wrong);
-}
-
-FIXTURE_SETUP(poison)
-{
-	ASSERT_EQ(0, rig_up(&self->rig, variant->bs, 3 * variant->nr * variant->bs));
-	ASSERT_EQ(0, copies_fail(false));
-}
-
-/* The frames are bad when the tiers are gone as they were before, and no allocator has them. */
-FIXTURE_TEARDOWN(poison)
-{
-	unsigned int i;
-	const char *wrong;
-
-	EXPECT_EQ(0, copies_fail(false));
-	EXPECT_TRUE(adds_up("dram", variant->bs));
-	EXPECT_TRUE(adds_up("cxl0", variant->bs));
-	wrong = rig_down(&self->rig);
-	EXPECT_EQ(NULL, wrong) TH_LOG("%s", wrong);
-	for (i = 0; i < self->nr_spoilt; i++) {
-		EXPECT_TRUE(page_has(self->spoilt[i], KPF_HWPOISON));
-		EXPECT_FALSE(page_has(self->spoilt[i], KPF_BUDDY));
-	}
-}
-
-#define SPOILT(pfn)	(self->spoilt[self->nr_spoilt++ % SPOILT_MAX] = (pfn))
-
-/* Use every frame that can be had: does any of @nr pages from @pfn on come back? */
-static bool comes_back(struct rig *rig, uint32_t bs, uint64_t pfn, uint64_t nr)
-{
-	uint64_t blocks = sysfs_u64("tiers/dram/pools/%lukB/filled_bytes", bs / KIB) / bs +
-			  sysfs_u64("tiers/cxl0/pools/%lukB/filled_bytes", bs / KIB) / bs;
-	struct kvoff_region_commit commit;
-	struct region all;
-	bool back = false;
-	uint64_t b, p;
-
-	if (region_create(rig, &all, bs, blocks) || !region_commit(&all, blocks * bs, &commit))
-		return true;
-	blocks = commit.available / bs;
-	if (!blocks || region_commit(&all, blocks * bs, NULL))
-		return true;
-	for (b = 0; b < blocks; b++) {
-		*(volatile uint8_t *)block_at(&all, b) = 1;
-		p = pfn_of(block_at(&all, b));
-		/* a frame begins at its block's first page */
-		back |= !p || (p < pfn + nr && p + bs / PAGE > pfn);
-	}
-	/* and as the targets of moves, which take what first touch leaves in reserve */
-	for (b = 0; b < blocks; b++) {
-		move_one(rig, &all, b, tier_of(&all, b) == rig->near ? rig->far : rig->near, 0);
-		p = block_pfn(&all, b);
-		back |= !p || (p < pfn + nr && p + bs / PAGE > pfn);
-	}
-	region_close(&all);
-	return back;
-}
-
-TEST_F(poison, a_free_frame_is_never_used_again)
-{
-	struct region *r = filled(&self->rig, variant->bs, variant->nr);
-	uint64_t pfn, free_bytes;
-	uint32_t frames;
-
-	ASSERT_NE(NULL, r);
-	pfn = block_pfn(r, 1);
-	ASSERT_NE(0, pfn);
-	ASSERT_EQ(0, region_discard(r, 1, 1, NULL));
-	free_bytes = sysfs_u64("tiers/dram/free_bytes");
-	/* one byte in the middle of its last page */
-	ASSERT_EQ(0, tell(&self->rig, pfn * PAGE + variant->bs - 77, 1, &frames));
-	SPOILT(pfn + variant->bs / PAGE - 1);
-	EXPECT_EQ(1, frames);
-	EXPECT_EQ(variant->bs, sysfs_u64("tiers/dram/poisoned_bytes"));
-	EXPECT_EQ(free_bytes - variant->bs, sysfs_u64("tiers/dram/free_bytes"));
-	EXPECT_TRUE(adds_up("dram", variant->bs));
-	/* the same again changes nothing */
-	ASSERT_EQ(0, tell(&self->rig, pfn * PAGE, variant->bs, &frames));
-	EXPECT_EQ(1, frames);
-	EXPECT_EQ(variant->bs, sysfs_u64("tiers/dram/poisoned_bytes"));
-	EXPECT_EQ(0, wrong_but(r, 1));
-	region_close(r);
-	EXPECT_FALSE(comes_back(&self->rig, variant->bs, pfn, variant->bs / PAGE));
-	EXPECT_TRUE(adds_up("dram", variant->bs));
-}
-
-/* What the kernel finds out about a free frame of ours, nobody tells us. */
-TEST_F(poison, a_free_frame_that_the_kernel_hit_is_never_used_again)
-{
-	struct region *r = filled(&self->rig, variant->bs, variant->nr);
-	uint64_t pfn, last;
-
-	ASSERT_NE(NULL, r);
-	pfn = block_pfn(r, 0);
-	last = block_pfn(r, variant->nr - 1);
-	ASSERT_EQ(0, region_discard(r, 0, 1, NULL));
-	ASSERT_EQ(0, hit(pfn + 3));
-	SPOILT(pfn + 3);
-	/* and one that is in use, and comes back */
-	ASSERT_EQ(0, hit(last + variant->bs / PAGE - 1));
-	SPOILT(last + variant->bs / PAGE - 1);
-	ASSERT_TRUE(page_has(pfn + 3, KPF_HWPOISON));
-	region_close(r);
-	EXPECT_FALSE(comes_back(&self->rig, variant->bs, pfn, variant->bs / PAGE));
-	EXPECT_FALSE(comes_back(&self->rig, variant->bs, last, variant->bs / PAGE));
-	EXPECT_TRUE(wait_poisoned("dram", 2 * variant->bs));
-}
-
-TEST_F(poison, ranges)
-{
-	struct region *r = filled(&self->rig, variant->bs, variant->nr);
-	struct kvoff_ctl_poison arg = { .size = sizeof(arg), .length = 1 };
-	uint64_t pfn, own;
-	bool before, behind;
-	uint32_t frames;
-	void *page;
-
-	ASSERT_NE(NULL, r);
-	pfn = block_pfn(r, 2);
-	EXPECT_EQ(-EINVAL, tell(&self->rig, pfn * PAGE, 0, NULL));
-	EXPECT_EQ(-ERANGE, tell(&self->rig, 1ULL << 50, PAGE, NULL));
-	EXPECT_EQ(-ERANGE, tell(&self->rig, UINT64_MAX - 1, 2 * PAGE, NULL));
-	EXPECT_EQ(-ERANGE, tell(&self->rig, UINT64_MAX, 1, NULL));
-	arg.flags = 1;
-	EXPECT_EQ(-1, ioctl(self->rig.control, KVOFF_CTL_POISON, &arg));
-	EXPECT_EQ(EINVAL, errno);
-	arg.flags = 0;
-	arg.reserved = 1;
-	EXPECT_EQ(-1, ioctl(self->rig.control, KVOFF_CTL_POISON, &arg));
-	EXPECT_EQ(EINVAL, errno);
-	/* memory of others is not ours to judge */
-	page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	ASSERT_NE(MAP_FAILED, page);
-	own = pfn_of(page);
-	ASSERT_NE(0, own);
-	EXPECT_EQ(0, tell(&self->rig, own * PAGE, PAGE, &frames));
-	EXPECT_EQ(0, frames);
-	EXPECT_FALSE(page_has(own, KPF_HWPOISON));
-	munmap(page, PAGE);
-	EXPECT_EQ(0, tiers_sum("poisoned_bytes"));
-	/* a whole frame, and not a byte of its neighbours, which another test may have spoilt */
-	before = page_has(pfn - 1, KPF_HWPOISON);
-	behind = page_has(pfn + variant->bs / PAGE, KPF_HWPOISON);
-	ASSERT_EQ(0, tell(&self->rig, pfn * PAGE, variant->bs, &frames));
-	EXPECT_EQ(1, frames);
-	SPOILT(pfn);
-	SPOILT(pfn + variant->bs / PAGE - 1);
-	EXPECT_EQ(before, page_has(pfn - 1, KPF_HWPOISON));
-	EXPECT_EQ(behind, page_has(pfn + variant->bs / PAGE, KPF_HWPOISON));
-	EXPECT_EQ(variant->bs, tiers_sum("poisoned_bytes"));
-	EXPECT_EQ(0, wrong_but(r, r->nr));
-}
-
-/* A range over everything: all frames of both tiers are bad, all blocks are lost, and nothing else happens. */
-TEST_F(poison, everything)
-{
-	struct region *r = filled(&self->rig, variant->bs, variant->nr);
-	uint64_t all = 6 * variant->nr * variant->bs;
-	struct kvoff_region_commit commit;
-	struct kvoff_region_info info;
-	uint32_t frames;
-	uint64_t b;
-
-	ASSERT_NE(NULL, r);
-	ASSERT_EQ(0, tell(&self->rig, 0, UINT64_MAX, &frames));
-	EXPECT_EQ(all / variant->bs, frames);
-	for (b = 0; b < r->nr; b++)
-		EXPECT_EQ(KVOFF_STATE_POISONED, flags_of(r, b));
-	EXPECT_EQ(all, tiers_sum("poisoned_bytes"));
-	EXPECT_EQ(0, tiers_sum("used_bytes"));
-	EXPECT_EQ(0, tiers_sum("free_bytes"));
-	ASSERT_EQ(0, region_info(r->fd, &info));
-	EXPECT_EQ(r->nr * variant->bs, info.poisoned);
-	EXPECT_EQ(-ENOMEM, region_commit(r, variant->bs, &commit));
-	EXPECT_EQ(0, commit.available);
-	EXPECT_EQ(-EBUSY, region_uncommit(r, variant->bs));
-	ASSERT_EQ(0, region_discard(r, 0, r->nr, NULL));
-	EXPECT_EQ(0, region_uncommit(r, r->nr * variant->bs));
 }
 
 TEST_F(poison, a_twin_is_dropped)

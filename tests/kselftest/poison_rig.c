@@ -112,6 +112,37 @@ uint64_t wrong_but(const struct region *r, uint64_t but)
 	return wrong;
 }
 
+/* Use every frame that can be had: does any of @nr pages from @pfn on come back? */
+bool comes_back(struct rig *rig, uint32_t bs, uint64_t pfn, uint64_t nr)
+{
+	uint64_t blocks = sysfs_u64("tiers/dram/pools/%lukB/filled_bytes", bs / KIB) / bs +
+			  sysfs_u64("tiers/cxl0/pools/%lukB/filled_bytes", bs / KIB) / bs;
+	struct kvoff_region_commit commit;
+	struct region all;
+	bool back = false;
+	uint64_t b, p;
+
+	if (region_create(rig, &all, bs, blocks) || !region_commit(&all, blocks * bs, &commit))
+		return true;
+	blocks = commit.available / bs;
+	if (!blocks || region_commit(&all, blocks * bs, NULL))
+		return true;
+	for (b = 0; b < blocks; b++) {
+		*(volatile uint8_t *)block_at(&all, b) = 1;
+		p = pfn_of(block_at(&all, b));
+		/* a frame begins at its block's first page */
+		back |= !p || (p < pfn + nr && p + bs / PAGE > pfn);
+	}
+	/* and as the targets of moves, which take what first touch leaves in reserve */
+	for (b = 0; b < blocks; b++) {
+		move_one(rig, &all, b, tier_of(&all, b) == rig->near ? rig->far : rig->near, 0);
+		p = block_pfn(&all, b);
+		back |= !p || (p < pfn + nr && p + bs / PAGE > pfn);
+	}
+	region_close(&all);
+	return back;
+}
+
 /* Every frame of a tier is in one place. A zeroed one may be on its way. */
 bool adds_up(const char *tier, uint32_t bs)
 {

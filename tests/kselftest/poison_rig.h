@@ -34,6 +34,9 @@ struct region *filled(struct rig *rig, uint32_t bs, uint64_t nr);
 /* Words that are not what filled() put there, in all blocks but one. */
 uint64_t wrong_but(const struct region *r, uint64_t but);
 
+/* Use every frame that can be had: does any of @nr pages from @pfn on come back? */
+bool comes_back(struct rig *rig, uint32_t bs, uint64_t pfn, uint64_t nr);
+
 /* Every frame of a tier is in one place. A zeroed one may be on its way. */
 bool adds_up(const char *tier, uint32_t bs);
 bool wait_poisoned(const char *tier, uint64_t bytes);
