@@ -257,8 +257,8 @@ static bool kvoff_pools_settled(void)
 }
 
 /*
- * Nothing could be had at this moment. Wait for what is on its way, unless nothing is and it is not @possible that there
- * is enough: -ENOMEM. -EINTR when the task is dying. @round: how often before.
+ * Nothing could be had at this moment. Wait for what is on its way, unless nothing is and it is not @possible that
+ * there is enough: -ENOMEM. -EINTR when the task is dying. @round: how often before.
  */
 static int kvoff_commit_pause(bool possible, unsigned int round)
 {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Pools of frames: one a tier and block size. Everything that needs a frame takes it from here, nothing is allocated
- * while a client waits. Unlike tier.c, which knows capacities and names, this file knows frames; which pool is asked for
- * one is frame.c's business.
+ * while a client waits. Unlike tier.c, which knows capacities and names, this file knows frames; which pool is asked
+ * for one is frame.c's business.
  *
  * A frame is in exactly one place: a free list, an orphan list, a block, or the hands of a mover. It has one
  * reference of its own; it comes back only after that count could be frozen at one, so that nobody else can still

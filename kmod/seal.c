@@ -3,8 +3,8 @@
  * Seals and units. A sealed block does not change until it is discarded or freed; a unit is a range of blocks that was
  * sealed together, with the client's tag on it.
  *
- * region->unit_sem protects the units. Discards hold it for reading, so that they run side by side, but for writing where
- * the block belongs to a unit; sealing with a tag holds it for writing, so that no unit ever has a block that was
+ * region->unit_sem protects the units. Discards hold it for reading, so that they run side by side, but for writing
+ * where the block belongs to a unit; sealing with a tag holds it for writing, so that no unit ever has a block that was
  * discarded. No fault takes it, and user memory is not
  * touched under it: the memory's owner could hold up everybody else of the region for ever.
  */

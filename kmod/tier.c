@@ -211,8 +211,8 @@ void kvoff_tier_unlock(void)
 }
 
 /*
- * The tier called @name, with kvoff_tier_admin and kvoff_tier_mutex held until kvoff_tier_unlock(); an error, and neither,
- * if the name is none or there is no such tier.
+ * The tier called @name, with kvoff_tier_admin and kvoff_tier_mutex held until kvoff_tier_unlock(); an error, and
+ * neither, if the name is none or there is no such tier.
  */
 struct kvoff_tier *kvoff_tier_lock(const char *name)
 {
