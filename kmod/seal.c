@@ -5,8 +5,8 @@
  *
  * region->unit_sem protects the units. Discards hold it for reading, so that they run side by side, but for writing
  * where the block belongs to a unit; sealing with a tag holds it for writing, so that no unit ever has a block that was
- * discarded. No fault takes it, and user memory is not
- * touched under it: the memory's owner could hold up everybody else of the region for ever.
+ * discarded. No fault takes it, and user memory is not touched under it: the memory's owner could hold up everybody
+ * else of the region for ever.
  */
 #include <linux/pagemap.h>
 #include <linux/sched/signal.h>
