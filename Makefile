@@ -31,7 +31,7 @@ tests-guest	:=
 tests-native-extra :=
 
 .DEFAULT_GOAL	:= all
--include $(sort $(wildcard */build.mk tests/*/build.mk))
+-include $(sort $(wildcard */build.mk tools/*/build.mk tests/*/build.mk))
 
 # have-pkg PROG: its packages are all there
 have-pkg	= $(if $($(1)-pkg),$(shell $(PKG_CONFIG) --exists $($(1)-pkg) 2>/dev/null && echo y),y)
@@ -57,7 +57,7 @@ $(B)/bin $(B)/lib:
 
 skip-note	= not built here for want of libraries: $(skipped). make vm-build builds them in the Debian 13 root
 
-.PHONY: all progs demo check check-debug check-mutants vm vm-build install install-kmod clean help list-tests-native list-tests-guest
+.PHONY: all progs demo bench check check-debug check-mutants vm vm-build install install-kmod clean help list-tests-native list-tests-guest
 all: progs kmod
 	$(if $(skipped),@echo "$(skip-note)")
 	$(if $(wildcard /lib/modules/$(firstword $(KERNELS))/build),,@echo "no headers for kernel $(KERNELS): no module built")
@@ -66,6 +66,9 @@ progs: $(addprefix $(B)/bin/,$(built)) $(extra-all)
 # What the two commands need is set up by them.
 demo:
 	tests/demo/demo
+# make bench BENCH=moves KERNEL=newest runs one benchmark, on the newest kernel
+bench:
+	tests/bench/run $(addprefix -k ,$(KERNEL)) $(BENCH)
 # make check KERNEL=6.12 SUITE=name-stays runs one kernel and suite; SEED= is the random attacks'
 check:
 	tests/check $(addprefix -k ,$(KERNEL)) $(addprefix -s ,$(SUITE)) $(addprefix -S ,$(SEED))
@@ -102,6 +105,7 @@ clean:
 
 help:
 	@echo "make demo      boot an emulated CXL machine and replay a trace of an inference service in it"
+	@echo "make bench     what everything costs, beside what people would use instead; BENCH=NAME, KERNEL=6.12|newest"
 	@echo "make check     all tests; KERNEL=6.12|newest and SUITE=NAME select, SEED=N is for the random ones"
 	@echo "make soak      a million random operations (about an hour); OPS=, SEED=, KERNEL=, HOOKS=y"
 	@echo "make check-debug    the module's tests on a kernel with checkers, which is built once (20 to 60 minutes)"

@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# kvoff-bench: each benchmark is a file of its own here, named in names.h. What one needs of other folders it adds to
+# the sources.
+progs		+= kvoff-bench
+kvoff-bench-src	:= $(wildcard tools/bench/*.c) tools/json.c tools/json_read.c \
+		   tests/kselftest/rig.c tests/kselftest/bytes.c
+kvoff-bench-kvoff := y
+kvoff-bench-ldlibs := -lm

@@ -1,0 +1,6 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * All benchmarks, in the order in which they are run and shown: BENCH(name) is struct bench bench_name of the file
+ * name.c. Included several times, with what BENCH() shall mean.
+ */
+BENCH(smoke)
