@@ -182,7 +182,7 @@ size_t libkvoff_usable_size(struct libkvoff *kv, const void *ptr)
 	pthread_mutex_lock(&kv->heap->lock);
 	span = lookup(kv, ptr);
 	if (span)
-		size = span->size;
+		size = (span->asked + LKV_GRAIN - 1) & ~(LKV_GRAIN - 1);
 	pthread_mutex_unlock(&kv->heap->lock);
 	return size;
 }

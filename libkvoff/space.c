@@ -263,6 +263,19 @@ static struct shape shape_of(const struct lkv_space *space, uint64_t asked, uint
 	return shape;
 }
 
+/*
+ * What is left of the block is no use to another request of this size: it goes with this one. On a list it would be in the
+ * class of such requests, or close to it, and in the way of holes that are large enough.
+ */
+static void take_tail(const struct lkv_space *space, struct lkv_place *place)
+{
+	uint64_t end = place->start + place->size, tail = round_up(end, space->block) - end;
+
+	if (tail < place->size && tail <= space->block / ALIGN_WASTE &&
+	    end + tail <= place->span->start + place->span->size)
+		place->size += tail;
+}
+
 static bool fits(const struct lkv_space *space, struct lkv_span *span, const struct shape *shape,
 		 struct lkv_place *place)
 {
@@ -274,6 +287,8 @@ static bool fits(const struct lkv_space *space, struct lkv_span *span, const str
 	if (start + shape->size > span->start + span->size)
 		return false;
 	*place = (struct lkv_place){ .span = span, .start = start, .size = shape->size };
+	if (shape->whole)
+		take_tail(space, place);
 	return true;
 }
 

@@ -207,6 +207,21 @@ static uint64_t blocks_for(struct libkvoff *kv, uint64_t size, uint64_t n, char 
 	return mock.committed;
 }
 
+/* Half of the units, chosen at random, go and come back. */
+static void replace_half(struct libkvoff *kv, uint64_t size, uint64_t n, char **unit)
+{
+	uint64_t i;
+
+	for (i = 0; i < n; i++)
+		if (rnd(2)) {
+			CHECK(libkvoff_free(kv, unit[i]) == 0);
+			unit[i] = NULL;
+		}
+	for (i = 0; i < n; i++)
+		if (!unit[i])
+			CHECK((unit[i] = libkvoff_alloc(kv, size)));
+}
+
 static void waste(void)
 {
 	static const uint64_t sizes[] = {
@@ -215,11 +230,13 @@ static void waste(void)
 		100 * KIB,    128 * KIB,    200 * KIB,	 300 * KIB,    512 * KIB,    576 * KIB,	   700 * KIB,	MIB,
 		1095 * KIB,   1121976,	    1122 * KIB,	 1152 * KIB,   1536 * KIB,   2 * MIB,	   2 * MIB + 1, 2304 * KIB,
 		2560 * KIB,   3 * MIB,	    3584 * KIB,	 4 * MIB,      4 * MIB - 1,
+		/* what these leave of a block is almost as large as they are */
+		21128,	      43697,
 	};
 	static const uint64_t blocks[] = { 64 * KIB, 512 * KIB, MIB, 2 * MIB };
 	struct libkvoff *kv;
 	char **unit;
-	unsigned int s, b;
+	unsigned int s, b, round;
 	uint64_t n, i, used, after;
 	double percent, worst;
 
@@ -243,6 +260,8 @@ static void waste(void)
 				CHECK(libkvoff_free(kv, unit[i]) == 0);
 			for (i = 0; i < n; i += 2)
 				CHECK((unit[i] = libkvoff_alloc(kv, sizes[s])));
+			for (round = 0; round < 3; round++)
+				replace_half(kv, sizes[s], n, unit);
 			after = mock.committed;
 			CHECK(after <= used + 2);
 			libkvoff_close(kv);
