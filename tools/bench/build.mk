@@ -7,3 +7,8 @@ kvoff-bench-src	:= $(wildcard tools/bench/*.c) tools/json.c tools/json_read.c \
 		   tests/kselftest/rig.c tests/kselftest/bytes.c
 kvoff-bench-kvoff := y
 kvoff-bench-ldlibs := -lm
+
+# what "alloc" starts, one for each allocator
+progs		+= kvoff-bench-allocator
+kvoff-bench-allocator-src := tools/bench/worker/allocator.c tools/bench/syscalls.c
+kvoff-bench-allocator-kvoff := y

@@ -4,3 +4,5 @@
  * name.c. Included several times, with what BENCH() shall mean.
  */
 BENCH(smoke)
+BENCH(alloc)
+BENCH(alloc_guest)
