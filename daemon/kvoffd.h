@@ -89,8 +89,6 @@ void tick(struct kvoffd *d);
 void tick_after(struct kvoffd *d, uint64_t ms);
 /** tick_ranks - each tier's rank, for act.c */
 void tick_ranks(const struct kvoffd *d, uint32_t rank[KVOFF_MAX_TIERS]);
-/** rules_of - the policy's rules from the configuration (pure) */
-void rules_of(const struct conf *conf, uint64_t interval_ms, struct decide_rules *rules);
 
 /** report_write - write the status file (report.c) */
 void report_write(const struct kvoffd *d);

@@ -10,6 +10,7 @@
 
 #include "kvoffd.h"
 #include "log.h"
+#include "rules.h"
 
 /* With nothing to look after, only the report keeps the daemon awake. */
 #define IDLE_MS		1000
@@ -38,20 +39,6 @@ static uint64_t cpu_us(void)
 
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
-
-void rules_of(const struct conf *conf, uint64_t interval_ms, struct decide_rules *rules)
-{
-	*rules = (struct decide_rules) {
-		.policy = (enum decide_policy)conf->policy,
-		.free_low = (uint32_t)conf->free_low.value,
-		.free_high = (uint32_t)conf->free_high.value,
-		.births_ahead = (uint32_t)((conf->births_ahead_ms + interval_ms - 1) / interval_ms),
-		.margin = (uint32_t)(log2(conf->margin) * HEAT_KEY_OCTAVE),
-		.residence = (uint32_t)(conf->residence_ms * HEAT_SEC / 1000),
-		.prefetch = (uint32_t)(conf->prefetch_ms * HEAT_SEC / 1000),
-		.prefetch_share = (uint32_t)(conf->prefetch_share.value / 100),
-	};
 }
 
 void tick_ranks(const struct kvoffd *d, uint32_t rank[KVOFF_MAX_TIERS])

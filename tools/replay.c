@@ -11,6 +11,7 @@
 #include "tools/content.h"
 #include "tools/index.h"
 #include "tools/replay.h"
+#include "tools/simulate/simulate.h"
 #include "tools/size.h"
 
 #define EXIT_FAILED	1
@@ -44,6 +45,8 @@ static const char usage_text[] =
 	"the model of the wait for a prefix\n"
 	"  --model TIER=NS,MBPS   latency and bandwidth of a tier (default: the tier's own, else DRAM 100,80000, CXL 250,30000)\n"
 	"  --model-block-bytes SIZE  bytes of a KV block in the model (default: --block-bytes)\n"
+	"\n"
+	"kvoff-replay --simulate --help: what policies would be worth, and --generate for another trace\n"
 	"\n"
 	"exit status: 0 all bytes right, 1 wrong bytes or no memory, 2 bad input\n";
 
@@ -336,6 +339,14 @@ err_samples:
 	return ret;
 }
 
+static bool simulates(int argc, char **argv)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
+		if (!strcmp(argv[i], "--simulate") || !strncmp(argv[i], "--generate", strlen("--generate")))
+			return true;
+	return false;
+}
+
 int main(int argc, char **argv)
 {
 	struct libkvoff_options opts = LIBKVOFF_OPTIONS_INIT;
@@ -345,6 +356,8 @@ int main(int argc, char **argv)
 	char err[512];
 	int ret;
 
+	if (simulates(argc, argv))
+		return sim_main(argc, argv);
 	parse(&c, argc, argv);
 	if (trace_load(&t, c.o.trace, c.o.skip, c.o.requests, err, sizeof(err))) {
 		fprintf(stderr, "%s\n", err);
