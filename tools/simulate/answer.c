@@ -63,13 +63,18 @@ static void step_begin(struct server *s)
 {
 	uint64_t blocks[SIM_TIERS] = { 0 };
 
-	s->step_ms = s->now;
-	s->step_end = s->now + s->model->decode_ms;
+	double all = 0;
+
 	for (uint32_t i = 0; i < s->nr_active; i++) {
 		look(s, &s->active[i]);
 		for (unsigned int t = 0; t < s->machine.nr_tiers; t++)
 			blocks[t] += s->active[i].blocks[t];
 	}
+	for (unsigned int t = 0; t < s->machine.nr_tiers; t++)
+		all += (double)blocks[t];
+	/* attention is never faster than DRAM: only what comes on top is waiting for blocks that are elsewhere */
+	s->step_bare = s->now + fmax(s->model->decode_ms, all / s->machine.tier[0].blocks_per_ms);
+	s->step_end = s->now + s->model->decode_ms;
 	for (unsigned int t = 0; t < s->machine.nr_tiers; t++) {
 		s->step_end = fmax(s->step_end, sim_read(&s->machine, t, s->now, (double)blocks[t]));
 		if (!s->counting)
@@ -79,21 +84,9 @@ static void step_begin(struct server *s)
 	}
 }
 
-static void sample(struct server *s, struct answer *a)
-{
-	const struct sim_request *r = &s->load->requests[a->request];
-
-	if (s->now - a->sampled_ms < s->model->sample_ms)
-		return;
-	a->sampled_ms = s->now;
-	for (uint32_t i = 0; i < r->nr; i++)
-		if (s->machine.where[s->load->refs.block[r->first + i]] != SIM_NOWHERE)
-			sim_daemon_sampled(s->daemon, s->load->refs.block[r->first + i]);
-}
-
 void answer_step(struct server *s)
 {
-	double stall = s->step_end - s->step_ms - s->model->decode_ms;
+	double stall = fmax(0, s->step_end - s->step_bare);
 	uint32_t kept = 0;
 
 	for (uint32_t i = 0; i < s->nr_active; i++) {
@@ -101,8 +94,10 @@ void answer_step(struct server *s)
 
 		s->outcomes[a->request].stall += stall;
 		a->left--;
-		if (s->daemon)
-			sample(s, a);
+		if (s->now - a->sampled_ms >= s->model->sample_ms) {
+			a->sampled_ms = s->now;
+			keep_sampled(s, &s->load->requests[a->request]);
+		}
 		if (a->left)
 			s->active[kept++] = *a;
 		else

@@ -20,7 +20,7 @@ struct belady {
 		uint32_t next;
 		uint32_t block;
 	} *heap;
-	size_t nr;
+	size_t nr, room;
 };
 
 static void belady_free(void *state)
@@ -41,8 +41,8 @@ static void *belady_make(struct sim_fast *fast, const struct sim_refs *refs)
 	belady->fast = fast;
 	belady->refs = refs;
 	belady->next = calloc((size_t)refs->nr_blocks + 1, sizeof(*belady->next));
-	/* one entry a reference, and one a time that a block is made anew */
-	belady->heap = calloc(2 * (size_t)refs->nr + 1, sizeof(*belady->heap));
+	belady->room = 2 * (size_t)refs->nr_blocks + 64;
+	belady->heap = calloc(belady->room, sizeof(*belady->heap));
 	if (belady->next && belady->heap)
 		return belady;
 	belady_free(belady);
@@ -81,10 +81,25 @@ static struct entry latest(struct belady *b)
 	return b->heap[0];
 }
 
+static void expect(struct belady *b, uint32_t block, uint32_t next)
+{
+	b->next[block] = next;
+	if (b->nr < b->room) {
+		heap_push(b, (struct entry) { .next = next, .block = block });
+		return;
+	}
+	/* full of entries that hold no longer */
+	b->nr = 0;
+	for (uint32_t i = 0; i < b->refs->nr_blocks; i++)
+		if (b->fast->in[i])
+			heap_push(b, (struct entry) { .next = b->next[i], .block = i });
+}
+
 static void belady_reference(void *state, uint32_t block, uint32_t at)
 {
 	struct belady *b = state;
-	uint32_t next = b->refs->next[at];
+	/* what is being read is what is needed next */
+	uint32_t next = b->fast->in_place ? at : b->refs->next[at];
 
 	if (!b->fast->in[block]) {
 		if (b->fast->nr == b->fast->capacity) {
@@ -96,9 +111,19 @@ static void belady_reference(void *state, uint32_t block, uint32_t at)
 			sim_leave(b->fast, victim.block);
 		}
 		sim_enter(b->fast, block);
+	} else if (b->next[block] == next) {
+		return;
 	}
-	b->next[block] = next;
-	heap_push(b, (struct entry) { .next = next, .block = block });
+	expect(b, block, next);
+}
+
+static void belady_release(void *state, uint32_t block, uint32_t at)
+{
+	struct belady *b = state;
+
+	/* else somebody else waits for it */
+	if (b->fast->in[block] && b->next[block] == at)
+		expect(b, block, b->refs->next[at]);
 }
 
 static void belady_drop(void *state, uint32_t block)
@@ -111,5 +136,6 @@ static void belady_drop(void *state, uint32_t block)
 
 const struct sim_policy sim_belady = {
 	.name = "belady", .title = "Belady (bound)", .kind = SIM_CACHE, .plain = true,
-	.make = belady_make, .reference = belady_reference, .drop = belady_drop, .free = belady_free,
+	.make = belady_make, .reference = belady_reference, .release = belady_release,
+	.drop = belady_drop, .free = belady_free,
 };

@@ -40,7 +40,8 @@ struct sim_spread {
  * @promoted_bytes, @demoted_bytes: moved
  * @reread_bytes: promoted, and read before they were demoted
  * @twice:	moves of blocks that had moved within the window before
- * @stall:	time that a request waited for blocks while nothing was computed for it
+ * @stall:	time that a request waited for blocks while nothing was computed for it; where answers are decoded in place,
+ *		that their tokens took longer than they would with all blocks in DRAM
  * @ttft:	time to first token
  * @goodput:	requests a second that kept the objective
  * @kept:	share of the requests that did

@@ -88,7 +88,7 @@ int keep_init(struct server *s)
 	const struct sim_model *model = s->model;
 	size_t nr = (size_t)s->load->refs.nr_blocks + 1;
 	double all = model->capacity_percent / 100 * s->load->refs.nr_blocks, fast = all * s->setup->fast_percent / 100;
-	uint64_t far = (uint64_t)(all - fast), keep;
+	uint64_t far = (uint64_t)all - (uint64_t)fast, keep;
 	bool nvme = s->policy->kind == SIM_NVME;
 	int err;
 
@@ -107,13 +107,13 @@ int keep_init(struct server *s)
 	s->moved_ms = calloc(nr, sizeof(*s->moved_ms));
 	s->users = calloc(nr, sizeof(*s->users));
 	s->owners = calloc(nr, sizeof(*s->owners));
-	s->fast = (struct sim_fast) { .changed = changed, .ctx = s };
+	s->fast = (struct sim_fast) { .in_place = model->pcie_mbps <= 0, .changed = changed, .ctx = s };
 	s->fast.in = calloc(nr, 1);
 	if (!links_init(&s->index_links, s->load->refs.nr_blocks) || !s->known || !s->mark || !s->born_ms ||
 	    !s->moved_ms || !s->users || !s->owners || !s->fast.in)
 		return -ENOMEM;
 	s->index = LIST_INIT;
-	keep = (uint64_t)ceil((fast + (double)far) * model->headroom_percent / 100);
+	keep = (uint64_t)ceil((double)((uint64_t)fast + far) * model->headroom_percent / 100);
 	s->index_max = (uint32_t)((uint64_t)fast + far > keep + 1 ? (uint64_t)fast + far - keep : 1);
 	keep = s->machine.tier[0].reserve + (uint64_t)ceil(fast * model->headroom_percent / 100);
 	s->fast.capacity = (uint64_t)fast > keep + 1 ? (uint32_t)((uint64_t)fast - keep) : 1;
@@ -243,6 +243,20 @@ void keep_read(struct server *s, uint32_t block)
 	}
 }
 
+void keep_sampled(struct server *s, const struct sim_request *r)
+{
+	for (uint32_t at = r->first; at < r->first + r->nr; at++) {
+		uint32_t block = s->load->refs.block[at];
+
+		if (s->machine.where[block] == SIM_NOWHERE)
+			continue;
+		if (s->daemon)
+			sim_daemon_sampled(s->daemon, block);
+		else if (s->state)
+			reference(s, block, at);
+	}
+}
+
 void keep_begin(struct server *s, const struct sim_request *r, uint32_t hits)
 {
 	const uint32_t *blocks = &s->load->refs.block[r->first];
@@ -283,7 +297,8 @@ void keep_end(struct server *s, const struct sim_request *r)
 	const uint32_t *blocks = &s->load->refs.block[r->first];
 
 	for (uint32_t i = 0; i < r->nr; i++) {
-		s->users[blocks[i]]--;
+		if (!--s->users[blocks[i]] && s->fast.in_place && s->state && s->policy->release)
+			s->policy->release(s->state, blocks[i], r->first + i);
 		if (r->ends && sim_owners_end(s->owners, s->load, r, i) && s->daemon &&
 		    s->machine.where[blocks[i]] != SIM_NOWHERE)
 			sim_daemon_done(s->daemon, blocks[i]);

@@ -5,18 +5,21 @@
 #include "tools/simulate/list.h"
 #include "tools/simulate/policy.h"
 
+/* Counted to here, or to as many as the trace has. */
+#define USES_MAX	65536u
+
 /**
  * struct lfu - the state
  * @uses:	of each block in the fast tier
  * @lists:	blocks by number of uses
- * @least:	no list before this one has a block
+ * @least:	no list before this one has a block; @most: there is none after this one
  */
 struct lfu {
 	struct sim_fast *fast;
 	struct links links;
 	uint32_t *uses;
 	struct list *lists;
-	uint32_t least;
+	uint32_t least, most;
 };
 
 static void lfu_free(void *state)
@@ -36,13 +39,14 @@ static void *lfu_make(struct sim_fast *fast, const struct sim_refs *refs)
 	if (!lfu)
 		return NULL;
 	lfu->fast = fast;
+	lfu->most = refs->most > USES_MAX ? refs->most : USES_MAX;
 	lfu->uses = calloc((size_t)refs->nr_blocks + 1, sizeof(*lfu->uses));
-	lfu->lists = malloc(((size_t)refs->most + 2) * sizeof(*lfu->lists));
+	lfu->lists = malloc(((size_t)lfu->most + 1) * sizeof(*lfu->lists));
 	if (!links_init(&lfu->links, refs->nr_blocks) || !lfu->uses || !lfu->lists) {
 		lfu_free(lfu);
 		return NULL;
 	}
-	for (uint32_t i = 0; i < refs->most + 2; i++)
+	for (uint32_t i = 0; i < lfu->most + 1; i++)
 		lfu->lists[i] = LIST_INIT;
 	return lfu;
 }
@@ -53,7 +57,7 @@ static void lfu_reference(void *state, uint32_t block, uint32_t at)
 
 	if (lfu->fast->in[block]) {
 		list_remove(&lfu->lists[lfu->uses[block]], &lfu->links, block);
-		lfu->uses[block]++;
+		lfu->uses[block] += lfu->uses[block] < lfu->most;
 	} else {
 		if (lfu->fast->nr == lfu->fast->capacity) {
 			while (!lfu->lists[lfu->least].nr)

@@ -70,6 +70,7 @@ void sim_model_init(struct sim_model *model, enum sim_consumer consumer)
 		break;
 	case SIM_GPU:
 		model->sessions_percent = 50;
+		model->objective_ms = 5000;
 		break;
 	default:
 		model->servers = 8;

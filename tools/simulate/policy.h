@@ -34,6 +34,7 @@ struct sim_refs {
  * @in:		one byte a block
  * @nr:		how many are in; never more than @capacity
  * @capacity:	blocks
+ * @in_place:	blocks stay in use after their reference, until they are released
  * @changed:	called for each change
  * @ctx:	for @changed
  */
@@ -41,6 +42,7 @@ struct sim_fast {
 	uint8_t *in;
 	uint32_t nr;
 	uint32_t capacity;
+	bool in_place;
 	void (*changed)(void *ctx, uint32_t block, bool in);
 	void *ctx;
 };
@@ -76,7 +78,9 @@ enum sim_kind {
  * @kind:	where blocks are
  * @plain:	it takes part in the plain comparison of hit shares
  * @make:	make its state; NULL: no memory
- * @reference:	a block is used. @at is the position in the trace
+ * @reference:	a block is used. @at is the position in the trace; where blocks stay in use, the same comes again now
+ *		and then
+ * @release:	nobody uses a block any more; @at is the position of the latest use that ended. NULL: of no interest
  * @drop:	a block has ceased to exist
  * @free:	give its state back
  */
@@ -87,6 +91,7 @@ struct sim_policy {
 	bool plain;
 	void *(*make)(struct sim_fast *fast, const struct sim_refs *refs);
 	void (*reference)(void *state, uint32_t block, uint32_t at);
+	void (*release)(void *state, uint32_t block, uint32_t at);
 	void (*drop)(void *state, uint32_t block);
 	void (*free)(void *state);
 };

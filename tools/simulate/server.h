@@ -49,7 +49,8 @@ struct answer {
  * @owners:	sessions that will need it, as far as the server knows
  * @index, @index_links: all blocks that exist, the least recently used last; at most @index_max
  * @waiting:	answers in order of @begin_ms, @nr_waiting of them from @head_waiting on
- * @active:	answers that are being decoded; @step_end: when they all have their next token; @step_ms: when it began
+ * @active:	answers that are being decoded; @step_end: when they all have their next token; @step_bare: when
+ *		they would, were all blocks in DRAM that nobody else reads
  * @counting:	what happens now is reported
  */
 struct server {
@@ -78,7 +79,7 @@ struct server {
 	uint32_t head_waiting, nr_waiting;
 	struct answer *active;
 	uint32_t nr_active;
-	double step_end, step_ms;
+	double step_end, step_bare;
 };
 
 #define MARK_PROMOTED	1	/* came up and was not read since */
@@ -92,7 +93,9 @@ uint32_t keep_prefix(const struct server *s, const struct sim_request *r);
 void keep_announce(struct server *s, const struct sim_request *r);
 /* It begins: its first @hits blocks are used, the others are made. */
 void keep_begin(struct server *s, const struct sim_request *r, uint32_t hits);
-/* Its session has announced its end. */
+/* Its blocks are found in use. */
+void keep_sampled(struct server *s, const struct sim_request *r);
+/* It uses its blocks no more; its session may have announced its end. */
 void keep_end(struct server *s, const struct sim_request *r);
 /* A block is read where it is. */
 void keep_read(struct server *s, uint32_t block);
