@@ -57,7 +57,7 @@ $(B)/bin $(B)/lib:
 
 skip-note	= not built here for want of libraries: $(skipped). make vm-build builds them in the Debian 13 root
 
-.PHONY: all progs demo bench check check-debug check-mutants vm vm-build install install-kmod clean help list-tests-native list-tests-guest
+.PHONY: all progs demo bench check check-debug check-mutants vm vm-build install install-kmod clean help list-tests-native list-tests-guest placement
 all: progs kmod
 	$(if $(skipped),@echo "$(skip-note)")
 	$(if $(wildcard /lib/modules/$(firstword $(KERNELS))/build),,@echo "no headers for kernel $(KERNELS): no module built")
@@ -79,6 +79,10 @@ check-debug:
 # the tests themselves: they must fail when the module is broken. MUTANT="NAME..." runs single ones (tests/mutants)
 check-mutants:
 	tests/mutants/run $(addprefix -k ,$(KERNEL)) $(addprefix -j ,$(JOBS)) $(MUTANT)
+
+# placement policies, simulated on this machine (tests/placement)
+placement: $(B)/bin/kvoff-replay
+	tests/placement/simulate $(B)
 
 # A shell in the emulated machine, with the module loaded and the programs in the path.
 vm: vm-build
@@ -110,6 +114,8 @@ help:
 	@echo "make soak      a million random operations (about an hour); OPS=, SEED=, KERNEL=, HOOKS=y"
 	@echo "make check-debug    the module's tests on a kernel with checkers, which is built once (20 to 60 minutes)"
 	@echo "make check-mutants  whether the tests see faults: the module is broken on purpose; MUTANT=NAME, JOBS=guests"
+	@echo "make placement what placement policies would be worth, simulated: tables, build/placement/simulate.json, plots"
+	@echo "make tools     kvoff-replay and kvoffctl alone, into build/bin"
 	@echo "make           what this machine can build; make install installs it (PREFIX, DESTDIR)"
 	@echo "make fuzz      parsers against inputs of chance; FUZZ_SECONDS= each"
 	@echo "make vm        a shell in the emulated machine; KERNEL=, MACHINE=cxl|cxl-switch|numa"

@@ -30,6 +30,7 @@ static const char usage_text[] =
 	"  --hit-share-only       the plain comparison: moving costs nothing, the fast tier is a share of all blocks\n"
 	"  --tick-ms N            kvoffd looks so often: in the plain comparison (default 1000), else as --set tick_ms=N\n"
 	"  --split-at PERCENT     report only what comes after this part of the trace's time\n"
+	"  --end-at PERCENT       leave out what comes after this part of it\n"
 	"  --hints PERCENT        so many of the sessions announce their end with their last request\n"
 	"  --seed N               other choices of sessions, and another generated trace (default 1)\n"
 	"  --skip N, --requests N which requests of the trace\n"
@@ -43,7 +44,7 @@ static const char usage_text[] =
 
 enum {
 	OPT_SIMULATE = 256, OPT_GENERATE, OPT_POLICY, OPT_FAST, OPT_CONSUMER, OPT_SET, OPT_DAEMON, OPT_PLAIN, OPT_TICK,
-	OPT_SPLIT, OPT_HINTS, OPT_SEED, OPT_SKIP, OPT_REQUESTS, OPT_CSV, OPT_JSON, OPT_PROGRESS, OPT_SECONDS, OPT_SCALE,
+	OPT_SPLIT, OPT_END, OPT_HINTS, OPT_SEED, OPT_SKIP, OPT_REQUESTS, OPT_CSV, OPT_JSON, OPT_PROGRESS, OPT_SECONDS, OPT_SCALE,
 	OPT_HELP,
 };
 
@@ -58,6 +59,7 @@ static const struct option longopts[] = {
 	{ "hit-share-only", no_argument, NULL, OPT_PLAIN },
 	{ "tick-ms", required_argument, NULL, OPT_TICK },
 	{ "split-at", required_argument, NULL, OPT_SPLIT },
+	{ "end-at", required_argument, NULL, OPT_END },
 	{ "hints", required_argument, NULL, OPT_HINTS },
 	{ "seed", required_argument, NULL, OPT_SEED },
 	{ "skip", required_argument, NULL, OPT_SKIP },
@@ -201,6 +203,7 @@ static void parse(struct sim_options *o, struct generate_options *g, int argc, c
 	o->consumers = (1u << SIM_NR_CONSUMERS) - 1;
 	o->seed = 1;
 	o->tick_ms = 1000;
+	o->end = 100;
 	for (int c = 0; c < SIM_NR_CONSUMERS; c++)
 		sim_model_init(&o->models[c], c);
 	*g = (struct generate_options) { .seconds = 3600, .scale = 1 };
@@ -245,6 +248,9 @@ static void parse(struct sim_options *o, struct generate_options *g, int argc, c
 			break;
 		case OPT_SPLIT:
 			o->split = real_option(name, optarg, 0, 99);
+			break;
+		case OPT_END:
+			o->end = real_option(name, optarg, 0.001, 100);
 			break;
 		case OPT_HINTS:
 			o->hints = real_option(name, optarg, 0, 100);
@@ -438,6 +444,7 @@ static int simulate(const struct sim_options *o, const struct trace *t)
 		json_object(&j, NULL);
 		json_string(&j, "trace", o->trace);
 		json_double(&j, "split_percent", o->split);
+		json_double(&j, "end_percent", o->end);
 		json_double(&j, "hints_percent", o->hints);
 		json_u64(&j, "seed", o->seed);
 		json_array(&j, "daemon");
@@ -455,6 +462,16 @@ static int simulate(const struct sim_options *o, const struct trace *t)
 	if (err && file && !to_stdout)
 		unlink(o->json);
 	return err ? failed(o, err) : 0;
+}
+
+/* Leave out what comes after a part of the time; the first request stays. */
+static void cut(struct trace *t, double percent)
+{
+	uint64_t first = t->requests[0].timestamp_ms, last = t->requests[t->nr_requests - 1].timestamp_ms;
+
+	while (t->nr_requests > 1 &&
+	       (double)(t->requests[t->nr_requests - 1].timestamp_ms - first) > (double)(last - first) * percent / 100)
+		t->nr_requests--;
 }
 
 int sim_main(int argc, char **argv)
@@ -481,6 +498,7 @@ int sim_main(int argc, char **argv)
 		fprintf(stderr, "%s\n", err);
 		return EXIT_BAD_INPUT;
 	}
+	cut(&t, o.end);
 	ret = simulate(&o, &t);
 	trace_free(&t);
 	return ret;

@@ -24,6 +24,7 @@
  * @fast:	sizes of the fast tier, percent
  * @consumers:	bit mask
  * @split:	report what comes after this percentage of the trace's time
+ * @end:	leave out what comes after this one
  * @sets:	kvoffd's configuration
  */
 struct sim_options {
@@ -35,7 +36,7 @@ struct sim_options {
 	unsigned int consumers;
 	bool plain, is_csv, progress;
 	struct sim_csv csv;
-	double split, hints, tick_ms;
+	double split, end, hints, tick_ms;
 	uint64_t seed;
 	size_t skip, requests;
 	struct sim_model models[SIM_NR_CONSUMERS];
