@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 Shape = Union[int, tuple[int, ...], None]
 
 
+def _count(shape: int | tuple[int, ...]) -> int:
+    return shape if isinstance(shape, int) else math.prod(shape)
+
+
 class Memory:
     """A piece of memory of a region in this process.
 
@@ -58,7 +62,7 @@ class Memory:
 
         if shape is None:
             return numpy.frombuffer(self.view(), dtype)
-        return numpy.ndarray(shape, dtype, self.view())
+        return numpy.frombuffer(self.view(), dtype, _count(shape)).reshape(shape)
 
     def torch(self, dtype: torch.dtype | None = None, shape: Shape = None) -> torch.Tensor:
         """A tensor on this memory (torch.frombuffer()); dtype None is torch.uint8, shape as for numpy().
@@ -68,10 +72,9 @@ class Memory:
         import torch
 
         dtype = torch.uint8 if dtype is None else dtype
-        shape = (shape,) if isinstance(shape, int) else shape
-        count = -1 if shape is None else math.prod(shape)
-        tensor = torch.frombuffer(self.view(), dtype=dtype, count=count)
-        return tensor if shape is None else tensor.reshape(shape)
+        if shape is None:
+            return torch.frombuffer(self.view(), dtype=dtype)
+        return torch.frombuffer(self.view(), dtype=dtype, count=_count(shape)).reshape(shape)
 
     def __buffer__(self, flags: int) -> memoryview:
         return self.view()
