@@ -27,6 +27,13 @@ progs			+= kvoff-example
 kvoff-example-src	:= libkvoff/example.c
 kvoff-example-kvoff	:= y
 
+# programs to copy from
+progs			+= kvoff-example-pool kvoff-example-mapped
+kvoff-example-pool-src	:= libkvoff/examples/pool.c
+kvoff-example-pool-kvoff := y
+kvoff-example-mapped-src := libkvoff/examples/mapped.c
+kvoff-example-mapped-kvoff := y
+
 .PHONY: install-libkvoff
 install-libkvoff: $(B)/lib/libkvoff.a $(B)/lib/libkvoff.so
 	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/include
