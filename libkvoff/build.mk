@@ -34,6 +34,12 @@ kvoff-example-pool-kvoff := y
 kvoff-example-mapped-src := libkvoff/examples/mapped.c
 kvoff-example-mapped-kvoff := y
 
+# where Python looks below PREFIX: a directory of its own list if one is there; nowhere, if there is no Python
+PYTHONDIR		?= $(shell python3 -c 'import site; prefix = "$(PREFIX)/lib"; \
+				print(*([d for d in site.getsitepackages() if d.startswith(prefix + "/python")] or \
+				[prefix + "/python3/dist-packages"])[:1])' 2>/dev/null)
+kvoff-examples		:= libkvoff/example.c libkvoff/examples/pool.c libkvoff/examples/mapped.c libkvoff/python/example.py
+
 .PHONY: install-libkvoff
 install-libkvoff: $(B)/lib/libkvoff.a $(B)/lib/libkvoff.so
 	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/include
@@ -47,3 +53,8 @@ install-libkvoff: $(B)/lib/libkvoff.a $(B)/lib/libkvoff.so
 		libkvoff/libkvoff.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/libkvoff.pc
 	install -m 644 libkvoff/man/*.3 $(DESTDIR)$(PREFIX)/share/man/man3
 	install -m 644 libkvoff/man/*.7 $(DESTDIR)$(PREFIX)/share/man/man7
+	install -d $(DESTDIR)$(PREFIX)/share/doc/libkvoff/examples
+	install -m 644 $(kvoff-examples) $(DESTDIR)$(PREFIX)/share/doc/libkvoff/examples
+	$(if $(PYTHONDIR),install -d $(DESTDIR)$(PYTHONDIR)/kvoff && \
+		install -m 644 libkvoff/python/kvoff/*.py libkvoff/python/kvoff/py.typed $(DESTDIR)$(PYTHONDIR)/kvoff, \
+		@echo "no python3: its module is not installed (PYTHONDIR=, or pip install libkvoff/python)")
