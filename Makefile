@@ -116,6 +116,7 @@ help:
 	@echo "make check-mutants  whether the tests see faults: the module is broken on purpose; MUTANT=NAME, JOBS=guests"
 	@echo "make placement what placement policies would be worth, simulated: tables, build/placement/simulate.json, plots"
 	@echo "make tools     kvoff-replay and kvoffctl alone, into build/bin"
+	@echo "make check-torch    the Python module with torch, which is fetched once (900 MB)"
 	@echo "make           what this machine can build; make install installs it (PREFIX, DESTDIR)"
 	@echo "make fuzz      parsers against inputs of chance; FUZZ_SECONDS= each"
 	@echo "make vm        a shell in the emulated machine; KERNEL=, MACHINE=cxl|cxl-switch|numa"

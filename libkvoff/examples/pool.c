@@ -146,7 +146,7 @@ struct block {
 
 static struct libkvoff *kv;
 static struct block pool[NR_BLOCKS];
-static TAILQ_HEAD(, block) unused = TAILQ_HEAD_INITIALIZER(unused); /* the least recently used first */
+static TAILQ_HEAD(queue, block) unused = TAILQ_HEAD_INITIALIZER(unused); /* the least recently used first */
 static LIST_HEAD(chain, block) cached[NR_BLOCKS];
 
 static struct block *find(uint64_t hash)
@@ -429,7 +429,7 @@ int main(int argc, char **argv)
 		failed |= waitpid(pid[i], &status, 0) < 0 || status;
 	/* the memory is gone with the last attachment: nothing needs to be freed one by one */
 	libkvoff_close(kv);
-	printf("%lu requests, %lu blocks reused; %lu prefetches, %lu of them late; %lu blocks were in the fastest tier then\n",
-	       nr_done, nr_reused, nr_prefetched, nr_late, nr_fast);
+	printf("%lu requests, %lu blocks reused; %lu prefetches, %lu of them late; %lu blocks were in the fastest tier "
+	       "then\n", nr_done, nr_reused, nr_prefetched, nr_late, nr_fast);
 	return failed;
 }

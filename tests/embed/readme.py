@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The README's code is that of files which tests run: each block is named after the file it is from, and is lines of it.
+"""The README's code is that of files which tests run: each block is lines of the file that was named last before it.
 
-Native. The line before a block, or the paragraph before it, names the file in backquotes.
+Native.
 """
 
 import pathlib
