@@ -83,59 +83,110 @@ static int not_mapped(struct libkvoff *kv, uint64_t block)
 			"process attached: attach again; nothing was done", kv->name, block);
 }
 
+/*
+ * Orders what was counted in before what is looked at next. Where an atomic read-modify-write is a full barrier by
+ * itself, only the compiler has to be told.
+ */
+static inline void fence_after_take(void)
+{
+#ifdef __x86_64__
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+#else
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
+}
+
+/*
+ * The loops over all blocks are compiled once for an array of indices and once for a run, and work on a copy of struct
+ * lkv_blocks that nothing else can see: each atomic operation may change everything else.
+ */
+#define each_kind(blocks, loop, ...) ((blocks).index ? loop(blocks, true, ##__VA_ARGS__) : loop(blocks, false, ##__VA_ARGS__))
+#define always_inline inline __attribute__((always_inline))
+
+static always_inline uint64_t nth(const struct lkv_blocks *blocks, bool listed, size_t i)
+{
+	return listed ? blocks->index[i] & blocks->mask : blocks->first + i;
+}
+
+/* Counts all in, or as many as have room for it; how many. */
+static always_inline size_t take_each(const struct lkv_blocks blocks, bool listed, uint32_t *refs)
+{
+	size_t i;
+
+	for (i = 0; i < blocks.n && take(&refs[nth(&blocks, listed, i)]); i++)
+		;
+	return i;
+}
+
+/* How many blocks, from @i on, there is nothing to be said of. */
+static always_inline size_t skip_quiet(const struct lkv_blocks blocks, bool listed, const struct kvoff_state *state,
+				       size_t i)
+{
+	for (; i < blocks.n; i++)
+		if (__atomic_load_n(&state[nth(&blocks, listed, i)].location, __ATOMIC_ACQUIRE) &
+		    (KVOFF_STATE_MOVING | KVOFF_STATE_POISONED))
+			break;
+	return i;
+}
+
+/* Gives back the first @taken references, but for entry @but. */
+static void drop_all(struct libkvoff *kv, const struct lkv_blocks *blocks, size_t taken, size_t but)
+{
+	while (taken-- > 0)
+		if (taken != but)
+			drop(&kv->refs[lkv_block(blocks, taken)]);
+}
+
+/* Block @i is counted in: sees to it that it stays, and where. On failure all references are given back. */
+static int look(struct libkvoff *kv, const struct lkv_blocks *blocks, size_t i, void **addr)
+{
+	uint64_t block = lkv_block(blocks, i), location = lkv_location(kv, block);
+	int ret = 0;
+
+	if (location & KVOFF_STATE_MOVING) {
+		ret = take_again(kv, block, &location);
+		if (ret) {
+			drop_all(kv, blocks, blocks->n, i);
+			return ret;
+		}
+	}
+	/* from here on it stays; a block that was freed has another generation or is not there */
+	if (!lkv_blocks_current(kv, blocks, i, location)) {
+		ret = lkv_blocks_stale(kv, "acquire", blocks, i, "nothing");
+	} else if (location & KVOFF_STATE_POISONED) {
+		ret = poisoned(kv, block);
+	} else if (addr) {
+		addr[i] = address(kv, block, location);
+		if (!addr[i])
+			ret = not_mapped(kv, block);
+	}
+	if (ret)
+		drop_all(kv, blocks, blocks->n, SIZE_MAX);
+	return ret;
+}
+
 static int acquire(struct libkvoff *kv, const struct lkv_blocks *blocks, void **addr)
 {
-	uint64_t location, block;
-	size_t taken, i;
-	char *at;
-	int ret;
+	size_t i = each_kind(*blocks, take_each, kv->refs);
+	bool all = addr || kv->framed;
+	int ret = 0;
 
-	for (taken = 0; taken < blocks->n; taken++)
-		if (!take(&kv->refs[lkv_block(blocks, taken)])) {
-			ret = lkv_fail(EOVERFLOW,
-				       "kvoff: %s: acquire: block %" PRIu64 " has %" PRIu32
-				       " references of this process: no more fit, nothing was done",
-				       kv->name, lkv_block(blocks, taken), REFS_MAX);
-			goto err_drop;
-		}
-	/* one fence for all: each was counted before it, and is looked at behind it */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	for (i = 0; i < blocks->n; i++) {
-		block = lkv_block(blocks, i);
-		location = lkv_location(kv, block);
-		if (location & KVOFF_STATE_MOVING) {
-			ret = take_again(kv, block, &location);
-			if (ret)
-				goto err_drop_others;
-		}
-		/* from here on it stays; a block that was freed has another generation or is not there */
-		if (!lkv_blocks_current(kv, blocks, i, location)) {
-			ret = lkv_blocks_stale(kv, "acquire", blocks, i, "nothing");
-			goto err_drop;
-		}
-		if (location & KVOFF_STATE_POISONED) {
-			ret = poisoned(kv, block);
-			goto err_drop;
-		}
-		if (!addr)
-			continue;
-		at = address(kv, block, location);
-		if (!at) {
-			ret = not_mapped(kv, block);
-			goto err_drop;
-		}
-		addr[i] = at;
+	if (i < blocks->n) {
+		ret = lkv_fail(EOVERFLOW,
+			       "kvoff: %s: acquire: block %" PRIu64 " has %" PRIu32
+			       " references of this process: no more fit, nothing was done",
+			       kv->name, lkv_block(blocks, i), REFS_MAX);
+		drop_all(kv, blocks, i, SIZE_MAX);
+		return ret;
 	}
-	return 0;
-
-err_drop_others:
-	while (taken-- > 0)
-		if (taken != i)
-			drop(&kv->refs[lkv_block(blocks, taken)]);
-	return ret;
-err_drop:
-	while (taken-- > 0)
-		drop(&kv->refs[lkv_block(blocks, taken)]);
+	/* one for all: each was counted before it, and is looked at behind it */
+	fence_after_take();
+	for (i = 0; i < blocks->n && !ret; i++) {
+		if (!all)
+			i = each_kind(*blocks, skip_quiet, kv->state, i);
+		if (i < blocks->n)
+			ret = look(kv, blocks, i, addr);
+	}
 	return ret;
 }
 
@@ -161,15 +212,18 @@ int libkvoff_acquire_ptr(struct libkvoff *kv, const void *ptr, size_t len)
 	return ret ? ret : acquire(kv, &blocks, NULL);
 }
 
-/* Takes a reference of the caller's away, but leaves the entry other than zero. False if there is none. */
-static bool begin_end(uint32_t *refs)
+/*
+ * Takes a reference of the caller's away, but leaves the entry other than zero, unless it is the @last of a call: then
+ * nothing will have to be put back. False if there is none.
+ */
+static always_inline bool begin_end(uint32_t *refs, bool last)
 {
 	uint32_t old = __atomic_load_n(refs, __ATOMIC_RELAXED), new;
 
 	do {
 		if (!(old & REFS_MAX))
 			return false;
-		new = old == 1 ? ENDING : old - 1;
+		new = old == 1 && !last ? ENDING : old - 1;
 	} while (!__atomic_compare_exchange_n(refs, &old, new, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
 	return true;
 }
@@ -188,25 +242,36 @@ static void end(uint32_t *refs)
 		__atomic_fetch_and(refs, ~ENDING, __ATOMIC_RELEASE);
 }
 
-static int release(struct libkvoff *kv, const struct lkv_blocks *blocks)
+/* Releases all, which is not none, or nothing; the entry that is not acquired, or their number. */
+static always_inline size_t release_each(const struct lkv_blocks blocks, bool listed, uint32_t *refs)
 {
-	size_t i, bad;
+	size_t i, last = blocks.n - 1;
 
-	for (i = 0; i < blocks->n; i++)
-		if (!begin_end(&kv->refs[lkv_block(blocks, i)]))
+	for (i = 0; i < last; i++)
+		if (!begin_end(&refs[nth(&blocks, listed, i)], false))
 			goto err_undo;
-	for (i = 0; i < blocks->n; i++)
-		end(&kv->refs[lkv_block(blocks, i)]);
-	return 0;
+	if (!begin_end(&refs[nth(&blocks, listed, last)], true))
+		goto err_undo;
+	for (i = 0; i < last; i++)
+		end(&refs[nth(&blocks, listed, i)]);
+	return blocks.n;
 
 err_undo:
-	bad = i;
-	while (i-- > 0)
-		undo_end(&kv->refs[lkv_block(blocks, i)]);
+	for (last = i; last-- > 0;)
+		undo_end(&refs[nth(&blocks, listed, last)]);
+	return i;
+}
+
+static int release(struct libkvoff *kv, const struct lkv_blocks *blocks)
+{
+	size_t done = blocks->n ? each_kind(*blocks, release_each, kv->refs) : 0;
+
+	if (done == blocks->n)
+		return 0;
 	return lkv_fail(EINVAL,
 			"kvoff: %s: release: block %" PRIu64 " (entry %zu of %zu) is not acquired so often by this process: "
 			"nothing was done",
-			kv->name, lkv_block(blocks, bad), bad, blocks->n);
+			kv->name, lkv_block(blocks, done), done, blocks->n);
 }
 
 int libkvoff_release(struct libkvoff *kv, const uint64_t *index, size_t n)

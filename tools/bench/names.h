@@ -6,3 +6,5 @@
 BENCH(smoke)
 BENCH(alloc)
 BENCH(alloc_guest)
+BENCH(acquire)
+BENCH(acquire_time)
