@@ -49,7 +49,8 @@ static int kvoff_data_mmap(struct kvoff_region *region, struct vm_area_struct *v
 	if (!(vma->vm_flags & VM_MAYSHARE) || vma->vm_flags & VM_EXEC)
 		return -EINVAL;
 	vm_flags_clear(vma, VM_MAYEXEC);
-	vm_flags_set(vma, VM_DONTEXPAND | VM_DONTDUMP | VM_DONTCOPY);
+	vm_flags_set(vma, VM_DONTEXPAND | VM_DONTDUMP | VM_DONTCOPY |
+		     kvoff_map_flags(kvoff_order_of(region->index)));
 	vma->vm_ops = &kvoff_data_vmops;
 	return 0;
 }

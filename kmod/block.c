@@ -73,17 +73,25 @@ struct kvoff_chunk *kvoff_chunk(struct kvoff_region *region, u64 block, bool cre
 	chunk = xa_load(&region->chunks, nr);
 	if (chunk)
 		goto out;
-	chunk = kvzalloc(sizeof(*chunk), GFP_KERNEL_ACCOUNT);
+	chunk = kzalloc(sizeof(*chunk), GFP_KERNEL_ACCOUNT);
 	if (!chunk)
 		goto out;
-	chunk->state = kvoff_shared_state(region->shared, nr);
+	chunk->blocks = kvcalloc(KVOFF_CHUNK_BLOCKS, sizeof(*chunk->blocks), GFP_KERNEL_ACCOUNT);
+	if (chunk->blocks)
+		chunk->state = kvoff_shared_state(region->shared, nr);
 	if (!chunk->state || xa_err(xa_store(&region->chunks, nr, chunk, GFP_KERNEL_ACCOUNT))) {
-		kvfree(chunk);
+		kvoff_chunk_free(chunk);
 		chunk = NULL;
 	}
 out:
 	mutex_unlock(&region->chunk_mutex);
 	return chunk;
+}
+
+void kvoff_chunk_free(struct kvoff_chunk *chunk)
+{
+	kvfree(chunk->blocks);
+	kfree(chunk);
 }
 
 /**

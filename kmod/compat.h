@@ -41,6 +41,16 @@ static inline u64 kvoff_ipc_namespace(void)
 	return current->nsproxy->ipc_ns->ns.ns_id;
 }
 
+/* A fault maps all of a folio, not one page of it. */
+#define kvoff_core_maps_folios	true
+
+/* Change page table entries of user space that are there; needed only where the core does not map folios. */
+static inline int kvoff_apply_to_ptes(struct mm_struct *mm, unsigned long addr, unsigned long size, pte_fn_t fn,
+				      void *data)
+{
+	return -EOPNOTSUPP;
+}
+
 #elif LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0) && LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
 
 static inline void kvoff_uring_done(struct io_uring_cmd *cmd, int ret, unsigned int issue_flags)
@@ -66,6 +76,14 @@ static void name(struct io_uring_cmd *cmd, unsigned int issue_flags)			\
 static inline u64 kvoff_ipc_namespace(void)
 {
 	return current->nsproxy->ipc_ns->ns.inum;
+}
+
+#define kvoff_core_maps_folios	false
+
+static inline int kvoff_apply_to_ptes(struct mm_struct *mm, unsigned long addr, unsigned long size, pte_fn_t fn,
+				      void *data)
+{
+	return apply_to_existing_page_range(mm, addr, size, fn, data);
 }
 
 #else

@@ -88,7 +88,7 @@ static vm_fault_t kvoff_fault(struct vm_fault *vmf)
 	struct kvoff_chunk *chunk;
 	struct kvoff_block *b;
 	struct folio *folio;
-	bool first = false;
+	bool first = false, good = true;
 
 	if (block >= region->nr_blocks)
 		return VM_FAULT_SIGBUS;
@@ -112,6 +112,8 @@ static vm_fault_t kvoff_fault(struct vm_fault *vmf)
 			kvoff_block_unlock(b);
 			return ret;
 		}
+		/* it may have other pages that are bad */
+		good = false;
 	}
 	if (!b->frame) {
 		vm_fault_t ret = kvoff_first_touch(region, chunk, block);
@@ -134,6 +136,12 @@ static vm_fault_t kvoff_fault(struct vm_fault *vmf)
 	kvoff_block_unlock(b);
 	kvoff_hook(fault);
 
+	/* a write is mapped when page_mkwrite has seen it */
+	if (good && !(vmf->flags & FAULT_FLAG_WRITE) && kvoff_map_block(vmf, folio, false)) {
+		folio_unlock(folio);
+		folio_put(folio);
+		return VM_FAULT_NOPAGE;
+	}
 	vmf->page = folio_page(folio, vmf->pgoff & ((1UL << order) - 1));
 	return VM_FAULT_LOCKED;
 }
@@ -146,6 +154,7 @@ static vm_fault_t kvoff_page_mkwrite(struct vm_fault *vmf)
 	struct folio *folio = page_folio(vmf->page);
 	struct kvoff_chunk *chunk = kvoff_chunk(region, block, false);
 	struct kvoff_block *b;
+	bool good;
 
 	if (WARN_ON_ONCE(!chunk))
 		return VM_FAULT_SIGBUS;
@@ -161,6 +170,7 @@ static vm_fault_t kvoff_page_mkwrite(struct vm_fault *vmf)
 		kvoff_block_unlock(b);
 		return VM_FAULT_SIGBUS;
 	}
+	good = likely(!kvoff_block_suspect(b));
 	set_bit(KVOFF_B_WRITTEN, &b->flags);
 	if (READ_ONCE(b->twin)) {
 		kvoff_twin_drop(b, region->index);
@@ -171,6 +181,10 @@ static vm_fault_t kvoff_page_mkwrite(struct vm_fault *vmf)
 	kvoff_block_unlock(b);
 	kvoff_count(KVOFF_WRITE_FAULTS, 1);
 	kvoff_hook(mkwrite);
+	if (good && kvoff_map_block(vmf, folio, true)) {
+		folio_unlock(folio);
+		return VM_FAULT_NOPAGE;
+	}
 	return VM_FAULT_LOCKED;
 }
 

@@ -369,11 +369,11 @@ struct kvoff_block {
 /**
  * struct kvoff_chunk - block records of KVOFF_CHUNK_BLOCKS neighbours
  * @state:	their entries in the shared state array
- * @blocks:	the records
+ * @blocks:	the records: an allocation of their own, a power of two, of which nothing is lost to rounding up
  */
 struct kvoff_chunk {
 	struct kvoff_state *state;
-	struct kvoff_block blocks[KVOFF_CHUNK_BLOCKS];
+	struct kvoff_block *blocks;
 };
 
 /**
@@ -479,6 +479,7 @@ bool kvoff_region_referenced(struct kvoff_region *region, u64 block);
 
 /* ---- block.c ---- */
 struct kvoff_chunk *kvoff_chunk(struct kvoff_region *region, u64 block, bool create);
+void kvoff_chunk_free(struct kvoff_chunk *chunk);
 void kvoff_block_lock(struct kvoff_block *b);
 void kvoff_block_lock_idle(struct kvoff_block *b);
 void kvoff_block_unlock(struct kvoff_block *b);
@@ -508,6 +509,10 @@ void kvoff_twin_evict(struct kvoff_pool *pool, struct folio *folio);
 /* ---- fault.c ---- */
 void kvoff_region_raise_high(struct kvoff_region *region, u64 high);
 extern const struct vm_operations_struct kvoff_data_vmops;
+
+/* ---- map.c ---- */
+vm_flags_t kvoff_map_flags(unsigned int order);
+bool kvoff_map_block(struct vm_fault *vmf, struct folio *folio, bool write);
 
 /* ---- move.c ---- */
 int kvoff_move_block(struct kvoff_region *region, const struct kvoff_move_desc *desc, u16 *from, bool *copied);

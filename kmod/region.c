@@ -174,7 +174,7 @@ void kvoff_region_free(struct kvoff_region *region)
 	unsigned long i;
 
 	xa_for_each(&region->chunks, i, chunk)
-		kvfree(chunk);
+		kvoff_chunk_free(chunk);
 	xa_destroy(&region->chunks);
 	kvoff_units_free(region);
 	kvoff_named_free(region);
