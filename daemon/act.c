@@ -87,10 +87,10 @@ void act_learn(struct heat *h, enum act_result result, uint8_t to, bool promoted
 	case ACT_VANISHED:
 		return;
 	case ACT_WRITTEN:
-		h->cancelled += h->cancelled < UINT8_MAX;
+		h->cancelled += h->cancelled < HEAT_CANCELLED_MAX;
 		break;
 	case ACT_POISONED:
-		h->refused = UINT8_MAX;
+		h->refused = HEAT_REFUSED_MAX;
 		h->retry = now + RETRY_POISONED;
 		return;
 	default:
@@ -98,7 +98,7 @@ void act_learn(struct heat *h, enum act_result result, uint8_t to, bool promoted
 	}
 	for (unsigned int i = 0; i < h->refused && wait < RETRY_MAX; i++)
 		wait *= 2;
-	h->refused += h->refused < UINT8_MAX;
+	h->refused += h->refused < HEAT_REFUSED_MAX;
 	h->retry = now + (wait < RETRY_MAX ? wait : RETRY_MAX);
 }
 
@@ -175,13 +175,6 @@ static void start(struct act *act, struct act_batch *batch)
 	act->order[act->nr_order++] = index;
 }
 
-static struct heat *heat_of(struct regions *regions, const struct kvoff_move_desc *desc)
-{
-	struct region *region = regions_find(regions, desc->region);
-
-	return region && desc->block < region->nr ? &region->heat[desc->block] : NULL;
-}
-
 size_t act_send(struct act *act, struct regions *regions, const struct decide_move *moves, size_t nr)
 {
 	struct act_batch *open[KVOFF_MAX_TIERS][KVOFF_MAX_TIERS] = { 0 };
@@ -190,7 +183,7 @@ size_t act_send(struct act *act, struct regions *regions, const struct decide_mo
 	for (size_t i = 0; i < nr; i++) {
 		const struct decide_move *move = &moves[i];
 		struct region *region = regions->region[move->region];
-		struct heat *h = &region->heat[move->block];
+		struct heat *h = &region->census.heat[move->block];
 		struct act_batch *batch = open[move->from][move->to];
 		struct kvoff_move_desc *desc;
 
@@ -213,6 +206,7 @@ size_t act_send(struct act *act, struct regions *regions, const struct decide_mo
 		/* writes came in between twice: readers and writers wait for one copy then */
 		if (h->cancelled >= 2)
 			desc->flags = KVOFF_MOVE_STOP;
+		census_loosen(&region->census, move->block);
 		h->flags |= HEAT_IN_FLIGHT;
 		act->pending[move->to][region->size_class]++;
 		act->pending_bytes[move->from][move->to] += region->block_size;
@@ -235,14 +229,17 @@ static void finish_block(struct act *act, struct regions *regions, struct act_ba
 	const struct kvoff_move_desc *desc = &batch->descs[i];
 	enum act_result result = act_result_of(&batch->results[i]);
 	bool promoted = rank[batch->to] < rank[batch->from];
-	struct heat *h = heat_of(regions, desc);
+	struct region *region = regions_find(regions, desc->region);
 	uint64_t size = size_of(batch);
 
 	act->pending[batch->to][batch->size_class]--;
 	act->pending_bytes[batch->from][batch->to] -= size;
 	act->counters.results[result]++;
-	if (h)
-		act_learn(h, result, batch->to, promoted, now);
+	if (region && desc->block < region->nr) {
+		census_loosen(&region->census, desc->block);
+		act_learn(&region->census.heat[desc->block], result, batch->to, promoted, now);
+		region_look_again(region, desc->block);
+	}
 	if (result == ACT_NO_FRAME || result == ACT_DRAINING)
 		act->full[batch->to] |= (uint8_t)(1u << batch->size_class);
 	/* credit is for copies: those that did not happen give theirs back */

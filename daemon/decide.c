@@ -2,7 +2,8 @@
 /*
  * Choosing what moves. For each block size on its own (frames of different sizes cannot stand in for each other):
  *
- *	count	a histogram of keys for each level, of blocks that may go up and of blocks that may go down
+ *	count	a histogram of keys for each level, of blocks that may go up and of blocks that may go down; from the
+ *		census where there is one
  *	plan	from the top of one and the bottom of the other: how many go each way, and so the key from which on
  *	pick	every block on the right side of its level's key, while room, links and the list last
  */
@@ -115,11 +116,17 @@ unsigned int decide_levels(const struct decide_tier *tiers, uint8_t *level)
 	}
 }
 
-/* One region seen unit by unit, with the claims of its prefetch hints bounded the same way in both passes. */
+/*
+ * One region seen unit by unit, with the claims of its prefetch hints bounded the same way in both passes. With a census
+ * only those units are seen that are not in its counts, and, with @windows, those that may lie in them.
+ */
 struct walk {
 	const struct decide_input *in;
 	const struct decide_region *region;
-	uint64_t at;
+	const struct census_window *windows;
+	uint64_t units;
+	uint64_t word;
+	uint64_t bits;
 	uint64_t first;
 	uint64_t end;
 	uint64_t claims;
@@ -127,21 +134,42 @@ struct walk {
 };
 
 static void walk_begin(struct walk *w, const struct decide_input *in, const struct decide_region *region,
-		       uint64_t claims)
+		       uint64_t claims, const struct census_window *windows)
 {
-	*w = (struct walk) { .in = in, .region = region, .claims = claims };
+	*w = (struct walk) {
+		.in = in,
+		.region = region,
+		.windows = windows,
+		.units = (region->nr + region->unit - 1) / region->unit,
+		.claims = claims,
+	};
+}
+
+/* The units to see among the 64 of a word. */
+static uint64_t walk_bits(const struct walk *w, uint64_t word)
+{
+	const struct census *census = w->region->census;
+	uint64_t left = w->units - word * 64;
+
+	if (!census)
+		return left < 64 ? (1ull << left) - 1 : ~0ull;
+	return census->walk[word] | (w->windows ? census_match(census, word, w->windows) : 0);
 }
 
 static bool walk_next(struct walk *w)
 {
 	const struct decide_region *r = w->region;
-	uint64_t hinted = 0;
+	uint64_t hinted = 0, unit;
 
-	if (w->at >= r->nr)
-		return false;
-	w->first = w->at;
-	w->end = r->nr - w->at > r->unit ? w->at + r->unit : r->nr;
-	w->at = w->end;
+	while (!w->bits) {
+		if (w->word * 64 >= w->units)
+			return false;
+		w->bits = walk_bits(w, w->word++);
+	}
+	unit = (w->word - 1) * 64 + (unsigned int)__builtin_ctzll(w->bits);
+	w->bits &= w->bits - 1;
+	w->first = unit * r->unit;
+	w->end = r->nr - w->first > r->unit ? w->first + r->unit : r->nr;
 	w->key = 0;
 	for (uint64_t b = w->first; b < w->end; b++) {
 		const struct heat *h = &r->heat[b];
@@ -172,9 +200,9 @@ static bool movable(const struct decide_input *in, const struct heat *h)
 }
 
 /* Going up is for blocks that were used where they lie, or will be: the others cost a copy for nothing. */
-static bool rises(const struct heat *h, unsigned int key)
+static bool rises(bool fresh, unsigned int key)
 {
-	return key == HEAT_KEY_PREFETCH || ((h->flags & HEAT_FRESH) && key != HEAT_KEY_COLD);
+	return key == HEAT_KEY_PREFETCH || (fresh && key != HEAT_KEY_COLD);
 }
 
 static uint64_t claims_of(const struct decide_work *work, const struct decide_input *in, uint32_t size_class)
@@ -185,6 +213,32 @@ static uint64_t claims_of(const struct decide_work *work, const struct decide_in
 		if (work->level_of[t] == 0)
 			blocks += in->tiers[t].pools[size_class].blocks;
 	return blocks * in->rules.prefetch_share / 100;
+}
+
+static void count_census(struct decide_work *work, const struct decide_region *region)
+{
+	const struct census *census = region->census;
+	uint8_t step[HEAT_CELLS];
+
+	census_steps(census, step);
+	for (unsigned int r = 0; r < census->nr_rows; r++) {
+		const struct census_row *row = census->rows[r];
+		struct decide_level *level;
+
+		if (!row->nr || work->level_of[row->tier] == KVOFF_TIER_NONE)
+			continue;
+		level = &work->levels[work->level_of[row->tier]];
+		for (unsigned int cell = 0; cell < HEAT_CELLS; cell++) {
+			unsigned int key;
+
+			if (!row->cell[cell])
+				continue;
+			key = heat_class_key(region->keys, row->class, step[cell]);
+			level->sink[key] += row->cell[cell];
+			if (rises(row->fresh, key))
+				level->rise[key] += row->cell[cell];
+		}
+	}
 }
 
 static void count(struct decide_work *work, const struct decide_input *in, uint32_t size_class)
@@ -200,7 +254,9 @@ static void count(struct decide_work *work, const struct decide_input *in, uint3
 
 		if (in->regions[i].size_class != size_class)
 			continue;
-		walk_begin(&w, in, &in->regions[i], claims);
+		if (in->regions[i].census)
+			count_census(work, &in->regions[i]);
+		walk_begin(&w, in, &in->regions[i], claims, NULL);
 		while (walk_next(&w)) {
 			for (uint64_t b = w.first; b < w.end; b++) {
 				const struct heat *h = &w.region->heat[b];
@@ -210,7 +266,7 @@ static void count(struct decide_work *work, const struct decide_input *in, uint3
 					continue;
 				level = &work->levels[work->level_of[h->tier]];
 				level->sink[w.key]++;
-				if (rises(h, w.key))
+				if (rises(h->flags & HEAT_FRESH, w.key))
 					level->rise[w.key]++;
 			}
 		}
@@ -461,6 +517,40 @@ static unsigned int comes_up(struct decide_work *work, unsigned int l, unsigned 
 	return l;
 }
 
+/*
+ * When blocks that go this way were used last, by the marks of their units: from the oldest to the youngest of the
+ * cells whose key is on the right side.
+ */
+static void find_windows(const struct decide_work *work, const struct decide_region *region, bool down,
+			 struct census_window *windows)
+{
+	const struct census *census = region->census;
+	uint8_t step[HEAT_CELLS];
+
+	memset(windows, 0, CENSUS_MARKS * sizeof(*windows));
+	census_steps(census, step);
+	for (unsigned int r = 0; r < census->nr_rows; r++) {
+		const struct census_row *row = census->rows[r];
+		unsigned int l = work->level_of[row->tier];
+
+		if (!row->nr || l == KVOFF_TIER_NONE || (down && !work->levels[l].nr_down))
+			continue;
+		for (unsigned int cell = 0; cell < HEAT_CELLS; cell++) {
+			unsigned int key;
+
+			if (!row->cell[cell])
+				continue;
+			key = heat_class_key(region->keys, row->class, step[cell]);
+			if (down ? key > work->levels[l].down_key :
+				   !rises(row->fresh, key) || !wanted_above(work, l, key))
+				continue;
+			if (r + 1 < CENSUS_MIXED)
+				census_window_add(census, &windows[r + 1], cell);
+			windows[CENSUS_MIXED].len = 1u << 16;
+		}
+	}
+}
+
 /* One pass over the blocks in one direction. Demotions come first, so that the list makes room before it takes it. */
 static size_t pick(struct decide_work *work, const struct decide_input *in, uint32_t size_class, bool down,
 		   struct decide_move *moves, size_t max)
@@ -468,12 +558,15 @@ static size_t pick(struct decide_work *work, const struct decide_input *in, uint
 	uint64_t claims = claims_of(work, in, size_class);
 	size_t nr = 0;
 
-	for (size_t i = 0; i < in->nr_regions && nr < max; i++) {
+	for (size_t i = 0; i < in->nr_regions && nr < max && picks_left(work, down); i++) {
+		struct census_window windows[CENSUS_MARKS];
 		struct walk w;
 
 		if (in->regions[i].size_class != size_class)
 			continue;
-		walk_begin(&w, in, &in->regions[i], claims);
+		if (in->regions[i].census)
+			find_windows(work, &in->regions[i], down, windows);
+		walk_begin(&w, in, &in->regions[i], claims, windows);
 		while (nr < max && picks_left(work, down) && walk_next(&w)) {
 			for (uint64_t b = w.first; b < w.end && nr < max; b++) {
 				const struct heat *h = &w.region->heat[b];
@@ -486,7 +579,7 @@ static size_t pick(struct decide_work *work, const struct decide_input *in, uint
 				l = work->level_of[h->tier];
 				short_of = work->levels[l].short_of != 0;
 				if (down) {
-					if (rises(h, w.key) && wanted_above(work, l, w.key))
+					if (rises(h->flags & HEAT_FRESH, w.key) && wanted_above(work, l, w.key))
 						continue;
 					if (!goes_down(&work->levels[l], w.key))
 						continue;
@@ -494,7 +587,7 @@ static size_t pick(struct decide_work *work, const struct decide_input *in, uint
 					move->reason = w.key == HEAT_KEY_COLD ? DECIDE_DEMOTE_HINT :
 						       short_of ? DECIDE_DEMOTE_ROOM : DECIDE_DEMOTE_SWAP;
 				} else {
-					if (!rises(h, w.key))
+					if (!rises(h->flags & HEAT_FRESH, w.key))
 						continue;
 					to = comes_up(work, l, w.key);
 					if (to == l)

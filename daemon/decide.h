@@ -3,7 +3,8 @@
  * Which blocks move where.
  *
  * decide() is a pure function of its input: no I/O, no clock, no memory of earlier calls, so that the daemon, the unit
- * tests and the trace simulator run the same code. It looks at every block twice and sorts nothing.
+ * tests and the trace simulator run the same code. It sorts nothing, and where it is given a region's census it looks only
+ * at blocks that may move.
  *
  * Tiers of one rank form a level and are used together, in proportion to their bandwidth. A level keeps some
  * room free, so that new blocks are born in the fastest one; when the room falls under the low mark its coldest
@@ -16,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "census.h"
 #include "heat.h"
 #include "kvoff.h"
 
@@ -73,6 +75,7 @@ struct decide_tier {
  * @nr:		blocks in @heat
  * @heat:	what is known of them
  * @keys:	how to rank them
+ * @census:	the same blocks counted, settled at the time of the call; NULL: every block is looked at
  */
 struct decide_region {
 	uint32_t id;
@@ -81,6 +84,7 @@ struct decide_region {
 	uint64_t nr;
 	const struct heat *heat;
 	const struct heat_keys *keys;
+	const struct census *census;
 };
 
 /**

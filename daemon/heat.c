@@ -19,11 +19,6 @@
 
 #define HINTS		(HEAT_PREFETCH | HEAT_COLD | HEAT_DONE | HEAT_SHARED)
 
-static unsigned int octave_of(uint32_t idle)
-{
-	return heat_idle_step(idle) / HEAT_STEPS;
-}
-
 unsigned int heat_see(struct heat *h, struct heat_rates *rates, const struct heat_look *look, uint32_t now,
 		      uint32_t since)
 {
@@ -43,8 +38,6 @@ unsigned int heat_see(struct heat *h, struct heat_rates *rates, const struct hea
 	}
 	if (!(h->flags & HEAT_PRESENT)) {
 		h->flags = (h->flags & HEAT_IN_FLIGHT) | look->flags;
-		h->touches = look->touches;
-		h->refaults = look->refaults;
 		h->tier = look->tier;
 		h->uses = 0;
 		h->refused = 0;
@@ -73,9 +66,9 @@ unsigned int heat_see(struct heat *h, struct heat_rates *rates, const struct hea
 		h->hinted = now - IDLE_MAX;
 
 	count = heat_count_class(h->uses);
-	octave = octave_of(idle);
+	octave = heat_step(now, h->used) / HEAT_STEPS;
 	rates->exposure[count][octave] += (double)since / HEAT_SEC;
-	if (look->touches != h->touches || look->refaults != h->refaults) {
+	if (look->used) {
 		saw |= HEAT_SAW_USE;
 		if (h->flags & HEAT_PROMOTED)
 			saw |= HEAT_SAW_REREAD;
@@ -89,8 +82,6 @@ unsigned int heat_see(struct heat *h, struct heat_rates *rates, const struct hea
 		}
 		h->used = now;
 	}
-	h->touches = look->touches;
-	h->refaults = look->refaults;
 
 	if ((look->flags & HEAT_PREFETCH) && !(h->flags & HEAT_PREFETCH))
 		h->hinted = now;

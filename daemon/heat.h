@@ -32,44 +32,41 @@
 
 /**
  * struct heat - one block; all zero for a block that was never seen
- * @touches:	the client's touch counter when it was last looked at
  * @used:	when it was last used (for a new block: first seen)
  * @placed:	when it came to its tier
  * @hinted:	when the prefetch hint was first seen
  * @retry:	not to be moved before this time, while @refused is not 0
- * @refaults:	the kernel's counter when it was last looked at
  * @tier:	where it is, while HEAT_PRESENT
  * @flags:	HEAT_*
  * @uses:	uses after the first, bursts counted once; stops at 255
- * @refused:	refused moves in a row
- * @cancelled:	of these, cancelled by writes
+ * @refused:	refused moves in a row; stops at HEAT_REFUSED_MAX
+ * @cancelled:	of these, cancelled by writes; stops at HEAT_CANCELLED_MAX
  */
 struct heat {
-	uint32_t touches;
 	uint32_t used;
 	uint32_t placed;
 	uint32_t hinted;
 	uint32_t retry;
-	uint16_t refaults;
 	uint8_t tier;
 	uint8_t flags;
 	uint8_t uses;
-	uint8_t refused;
-	uint8_t cancelled;
+	uint8_t refused : 5;
+	uint8_t cancelled : 3;
 };
 
+#define HEAT_REFUSED_MAX	31
+#define HEAT_CANCELLED_MAX	7
+
 /**
- * struct heat_look - what the shared arrays said about a block at one moment, copied once
- * @touches:	struct kvoff_hint::touches
- * @refaults:	struct kvoff_state::refaults
+ * struct heat_look - what the shared arrays said about a block at one moment
  * @tier:	where it is
  * @flags:	HEAT_PRESENT, HEAT_PREFETCH, HEAT_COLD, HEAT_DONE, HEAT_SHARED
+ * @used:	it was touched, or came back from a sample, since the last look
  */
 struct heat_look {
-	uint32_t touches;
-	uint16_t refaults;
 	uint8_t tier;
 	uint8_t flags;
+	bool used;
 };
 
 /* What heat_see() found; a set. */
@@ -81,6 +78,8 @@ struct heat_look {
 
 /* Classes of use counts: 0, 1, 2, 3-4, 5-8, more. */
 #define HEAT_COUNTS		6
+/* What a key depends on besides the time of the last use: the class of the count, by one of five sets of hints. */
+#define HEAT_CLASSES		(HEAT_COUNTS * 5)
 /* Classes of idle times: powers of two of hundredths of a second, 2^23 is 23 hours. */
 #define HEAT_OCTAVES		24
 /* Steps an octave in the key table. */
@@ -121,7 +120,7 @@ struct heat_keys {
  * @rates:	its region's rates
  * @look:	what the arrays say
  * @now:	the time
- * @since:	time since the last look at this region's blocks
+ * @since:	time since the last look at this region's blocks, to be added to the exposure; 0 if it is added otherwise
  *
  * Returns a set of HEAT_SAW_*. The first look at a block with a frame is its birth, and says nothing about its heat:
  * being filled is not being used.
@@ -151,17 +150,88 @@ static inline unsigned int heat_count_class(unsigned int uses)
 	return uses <= 4 ? 3 : uses <= 8 ? 4 : 5;
 }
 
-/** heat_idle_step - the class of an idle time in the key table */
-static inline unsigned int heat_idle_step(uint32_t idle)
-{
-	unsigned int octave, step;
+/*
+ * Times of last use are told apart as a clock's hands tell time: by level, each twice as coarse as the one before, and
+ * on a level by position. A time belongs to the finest level on which less than HEAT_RING positions lie between it and
+ * now. So all that were used in one such stretch get older together, and their key changes for all of them at once.
+ */
+#define HEAT_RING		16
+#define HEAT_LEVELS		21
+/* The cells of all levels, and one for what is older. */
+#define HEAT_CELLS		(HEAT_LEVELS * HEAT_RING + 1)
 
-	if (!idle)
+/** heat_level - the level of a time; @behind: out: positions that lie between it and now there */
+static inline unsigned int heat_level(uint32_t now, uint32_t used, unsigned int *behind)
+{
+	uint32_t idle = now - used;
+	unsigned int level;
+
+	*behind = idle;
+	if (idle < HEAT_RING)
 		return 0;
-	octave = 31 - (unsigned int)__builtin_clz(idle);
-	step = octave >= 3 ? (idle >> (octave - 3)) & 7 : (idle << (3 - octave)) & 7;
-	step += octave * HEAT_STEPS;
+	level = 28 - (unsigned int)__builtin_clz(idle);
+	*behind = ((now >> level) - (used >> level)) & (UINT32_MAX >> level);
+	if (*behind < HEAT_RING)
+		return level;
+	*behind = HEAT_RING / 2;
+	return level + 1;
+}
+
+/** heat_cell - the cell of a time of last use, below HEAT_CELLS */
+static inline unsigned int heat_cell(uint32_t now, uint32_t used)
+{
+	unsigned int behind, level = heat_level(now, used, &behind);
+
+	return level < HEAT_LEVELS ? level * HEAT_RING + (used >> level) % HEAT_RING : HEAT_CELLS - 1;
+}
+
+/** heat_step_of - where a time stands in the key table */
+static inline unsigned int heat_step_of(unsigned int level, unsigned int behind)
+{
+	static const uint8_t first[HEAT_RING / 2] = { 0, 0, 8, 12, 16, 18, 20, 22 };
+	unsigned int step;
+
+	if (behind < HEAT_RING / 2)
+		return first[behind];
+	/* level 0 begins with the fourth octave, of 8 hundredths of a second */
+	step = level * HEAT_STEPS + behind + 2 * HEAT_STEPS;
 	return step < HEAT_IDLE_STEPS ? step : HEAT_IDLE_STEPS - 1;
+}
+
+/** heat_step - the class of an idle time in the key table */
+static inline unsigned int heat_step(uint32_t now, uint32_t used)
+{
+	unsigned int behind, level = heat_level(now, used, &behind);
+
+	return heat_step_of(level, behind);
+}
+
+/** heat_class - what a block's key depends on besides the time of its last use, below HEAT_CLASSES */
+static inline unsigned int heat_class(const struct heat *h)
+{
+	unsigned int hints = h->flags & HEAT_COLD ? 4 : !!(h->flags & HEAT_SHARED) + 2 * !!(h->flags & HEAT_DONE);
+
+	return hints * HEAT_COUNTS + heat_count_class(h->uses);
+}
+
+/** heat_class_key - the key of blocks of a class, without prefetch hints */
+static inline unsigned int heat_class_key(const struct heat_keys *keys, unsigned int class, unsigned int step)
+{
+	unsigned int hints = class / HEAT_COUNTS, key = keys->key[class % HEAT_COUNTS][step];
+
+	if (hints == 4)
+		return HEAT_KEY_COLD;
+	if (hints & 1)
+		key += 2 * HEAT_KEY_OCTAVE;
+	if (hints & 2)
+		key = key > 4 * HEAT_KEY_OCTAVE ? key - 4 * HEAT_KEY_OCTAVE : HEAT_KEY_MIN;
+	return key < HEAT_KEY_MAX ? key : HEAT_KEY_MAX;
+}
+
+/** heat_prefetch - is there a prefetch hint that is believed, which is for @prefetch? */
+static inline bool heat_prefetch(const struct heat *h, uint32_t now, uint32_t prefetch)
+{
+	return (h->flags & HEAT_PREFETCH) && now - h->hinted < prefetch;
 }
 
 /**
@@ -173,18 +243,9 @@ static inline unsigned int heat_idle_step(uint32_t idle)
  */
 static inline unsigned int heat_key(const struct heat *h, const struct heat_keys *keys, uint32_t now, uint32_t prefetch)
 {
-	unsigned int key;
-
-	if ((h->flags & HEAT_PREFETCH) && now - h->hinted < prefetch)
+	if (heat_prefetch(h, now, prefetch))
 		return HEAT_KEY_PREFETCH;
-	if (h->flags & HEAT_COLD)
-		return HEAT_KEY_COLD;
-	key = keys->key[heat_count_class(h->uses)][heat_idle_step(now - h->used)];
-	if (h->flags & HEAT_SHARED)
-		key += 2 * HEAT_KEY_OCTAVE;
-	if (h->flags & HEAT_DONE)
-		key = key > 4 * HEAT_KEY_OCTAVE ? key - 4 * HEAT_KEY_OCTAVE : HEAT_KEY_MIN;
-	return key < HEAT_KEY_MAX ? key : HEAT_KEY_MAX;
+	return heat_class_key(keys, heat_class(h), heat_step(now, h->used));
 }
 
 #endif /* KVOFFD_HEAT_H */

@@ -25,7 +25,8 @@ static void region_free(struct region *region)
 {
 	unmap(region->state, region->mapped * sizeof(*region->state));
 	unmap(region->hint, region->mapped * sizeof(*region->hint));
-	unmap(region->heat, region->mapped * sizeof(*region->heat));
+	unmap(region->said, region->mapped * sizeof(*region->said));
+	census_free(&region->census);
 	if (region->view >= 0)
 		close(region->view);
 	free(region);
@@ -65,14 +66,14 @@ static struct region *region_open(int control, uint32_t id, uint32_t now)
 	region->size_class = (uint32_t)__builtin_ctz(info.block_size / KVOFF_BLOCK_SIZE_MIN);
 	region->limit = info.length / info.block_size;
 	/* a unit that is most of the region is none: its blocks would all have one heat */
-	region->unit = 1;
+	region->census.unit = 1;
 	if (info.unit_size > info.block_size && info.unit_size <= (uint64_t)info.block_size << 16)
-		region->unit = (uint32_t)((info.unit_size + info.block_size - 1) / info.block_size);
+		region->census.unit = (uint32_t)((info.unit_size + info.block_size - 1) / info.block_size);
 	region->seen = now;
 	region->rates.aged = now;
 	region->ranked = now - RANK_EVERY;
 	log_info("region found", "region=%u label=\"%.*s\" block_size=%uK unit_blocks=%u length=%lluM pid=%d", id,
-		 (int)sizeof(info.label), info.label, info.block_size >> 10, region->unit,
+		 (int)sizeof(info.label), info.label, info.block_size >> 10, region->census.unit,
 		 (unsigned long long)info.length >> 20, info.pid);
 	return region;
 }
@@ -166,7 +167,7 @@ int region_grow(struct region *region)
 {
 	struct kvoff_region_info info;
 	uint64_t high, reach;
-	void *state, *hint, *heat;
+	void *state, *hint, *said;
 	int err = read_info(region, &info);
 
 	if (err) {
@@ -174,6 +175,11 @@ int region_grow(struct region *region)
 		return err;
 	}
 	high = info.high < region->limit ? info.high : region->limit;
+	if (high > region->nr) {
+		err = census_resize(&region->census, high);
+		if (err)
+			return err;
+	}
 	if (high <= region->mapped) {
 		region->nr = high > region->nr ? high : region->nr;
 		return 0;
@@ -193,13 +199,13 @@ int region_grow(struct region *region)
 		err = -errno;
 		goto err_state;
 	}
-	if (region->heat)
-		heat = mremap(region->heat, region->mapped * sizeof(*region->heat), reach * sizeof(*region->heat),
+	if (region->said)
+		said = mremap(region->said, region->mapped * sizeof(*region->said), reach * sizeof(*region->said),
 			      MREMAP_MAYMOVE);
 	else
-		heat = mmap(NULL, reach * sizeof(*region->heat), PROT_READ | PROT_WRITE,
+		said = mmap(NULL, reach * sizeof(*region->said), PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (heat == MAP_FAILED) {
+	if (said == MAP_FAILED) {
 		err = -errno;
 		goto err_hint;
 	}
@@ -207,7 +213,7 @@ int region_grow(struct region *region)
 	unmap(region->hint, region->mapped * sizeof(*region->hint));
 	region->state = state;
 	region->hint = hint;
-	region->heat = heat;
+	region->said = said;
 	region->mapped = reach;
 	region->nr = high;
 	return 0;

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "census.h"
 #include "heat.h"
 #include "kvoff.h"
 
@@ -20,16 +21,17 @@
  * @view:	descriptor of its arrays
  * @block_size:	bytes
  * @size_class:	log2(block_size / KVOFF_BLOCK_SIZE_MIN)
- * @unit:	blocks of a unit
  * @limit:	blocks of its whole length
- * @nr:		blocks in the arrays now, and in @heat
+ * @nr:		blocks in the arrays now, and in @census
  * @mapped:	blocks that the mappings reach
  * @state:	the kernel's array
  * @hint:	the clients' array
- * @heat:	what is known of the blocks
+ * @said:	what both said of each block when it was last looked at, packed (observe.c)
+ * @census:	what is known of the blocks
  * @rates:	what was learned
  * @keys:	what follows from it
  * @ranked:	when @keys were computed
+ * @present:	the tiers that existed then
  * @seen:	when its blocks were last looked at
  * @gone:	the kernel has it no more
  */
@@ -38,16 +40,17 @@ struct region {
 	int view;
 	uint32_t block_size;
 	uint32_t size_class;
-	uint32_t unit;
 	uint64_t limit;
 	uint64_t nr;
 	uint64_t mapped;
 	const struct kvoff_state *state;
 	const struct kvoff_hint *hint;
-	struct heat *heat;
+	uint32_t *said;
+	struct census census;
 	struct heat_rates rates;
 	struct heat_keys keys;
 	uint32_t ranked;
+	uint32_t present;
 	uint32_t seen;
 	bool gone;
 };
@@ -90,13 +93,16 @@ int region_grow(struct region *region);
 
 /**
  * region_look - look at each block once (observe.c)
- * @region:	the region; @state, @hint and @heat hold @nr blocks
+ * @region:	the region; @state, @hint, @said and @census hold @nr blocks
  * @present:	bit mask of the tiers that exist; blocks in others are not there
  * @now:	the time
  * @observed:	added to
  *
- * Reads each word of the arrays once and believes none: clients write one of them as they please.
+ * Believes none of the arrays: clients write one of them as they please.
  */
 void region_look(struct region *region, uint32_t present, uint32_t now, struct observed *observed);
+
+/** region_look_again - the next look is to take in where this block is, though the arrays may not change */
+void region_look_again(struct region *region, uint64_t block);
 
 #endif /* KVOFFD_REGION_H */

@@ -53,6 +53,7 @@ static void look(struct kvoffd *d, uint32_t now, struct observed *observed)
 
 	for (unsigned int t = 0; t < KVOFF_MAX_TIERS; t++)
 		present |= d->tiers.tier[t].present ? 1u << t : 0;
+	rules_of(&d->conf, d->interval_ms, &d->input.rules);
 	for (size_t i = 0; i < d->regions.nr; i++) {
 		struct region *region = d->regions.region[i];
 
@@ -123,22 +124,24 @@ static bool fill_input(struct kvoffd *d, uint32_t now, unsigned int sizes)
 		d->views = grown;
 		d->nr_views = room;
 	}
+	rules_of(&d->conf, d->interval_ms, &d->input.rules);
 	for (size_t i = 0; i < d->regions.nr; i++) {
-		const struct region *r = d->regions.region[i];
+		struct region *r = d->regions.region[i];
 
+		census_settle(&r->census, &r->keys, d->input.rules.residence, d->input.rules.prefetch);
 		d->views[i] = (struct decide_region) {
 			.id = r->id,
 			.size_class = r->size_class,
-			.unit = r->unit,
-			.nr = r->nr,
-			.heat = r->heat,
+			.unit = r->census.unit,
+			.nr = r->census.nr,
+			.heat = r->census.heat,
 			.keys = &r->keys,
+			.census = &r->census,
 		};
 	}
 	d->input.now = now;
 	d->input.regions = d->views;
 	d->input.nr_regions = d->regions.nr;
-	rules_of(&d->conf, d->interval_ms, &d->input.rules);
 	for (unsigned int t = 0; t < KVOFF_MAX_TIERS; t++) {
 		fill_tier(d, t, sizes);
 		for (unsigned int to = 0; to < KVOFF_MAX_TIERS; to++)

@@ -15,7 +15,8 @@
 
 static struct kvoff_state state[NR];
 static struct kvoff_hint hint[NR];
-static struct heat heat[NR];
+static uint32_t said[NR];
+static struct heat *heat;
 static struct region region;
 static uint32_t now = 100000;
 
@@ -23,10 +24,14 @@ static void setup(void)
 {
 	memset(state, 0, sizeof(state));
 	memset(hint, 0, sizeof(hint));
-	memset(heat, 0, sizeof(heat));
-	memset(&region, 0, sizeof(region));
+	memset(said, 0, sizeof(said));
+	census_free(&region.census);
 	region = (struct region) {
-		.block_size = 65536, .unit = 1, .limit = NR, .nr = NR, .state = state, .hint = hint, .heat = heat};
+		.block_size = 65536, .limit = NR, .nr = NR, .state = state, .hint = hint, .said = said};
+	region.census.unit = 1;
+	if (census_resize(&region.census, NR))
+		abort();
+	heat = region.census.heat;
 	region.seen = now;
 }
 
@@ -98,6 +103,7 @@ static void test_reread(void)
 	look();
 	for (unsigned int b = 1; b <= 2; b++) {
 		place(b, 0);
+		census_loosen(&region.census, b);
 		act_learn(&heat[b], ACT_MOVED, 0, true, now);
 	}
 	hint[1].touches++;
@@ -107,6 +113,7 @@ static void test_reread(void)
 	seen = look();
 	check(seen.rereads == 0, "once");
 	place(2, 1);
+	census_loosen(&region.census, 2);
 	act_learn(&heat[2], ACT_MOVED, 1, false, now);
 	hint[2].touches++;
 	seen = look();
@@ -200,9 +207,10 @@ static void test_time(void)
 	uint32_t at = UINT32_MAX - 10;
 
 	heat_see(&h, &rates, &l, at, 10);
-	l.touches = 1;
+	l.used = true;
 	heat_see(&h, &rates, &l, at + 2 * HEAT_SEC, 2 * HEAT_SEC);
 	check(h.uses == 1 && h.used == at + 2 * HEAT_SEC, "time may wrap");
+	l.used = false;
 	/* 30 steps of two months */
 	for (unsigned int i = 0; i < 30; i++) {
 		at += 60u * 86400u * HEAT_SEC;
@@ -221,7 +229,7 @@ static void test_busy(void)
 	struct heat_look l = { .flags = HEAT_PRESENT };
 
 	for (unsigned int i = 0; i < 20 * 10; i++) {
-		l.touches++;
+		l.used = true;
 		heat_see(&h, &rates, &l, 1000 + i * HEAT_SEC / 10, HEAT_SEC / 10);
 	}
 	check(h.uses >= 18 && h.uses <= 21, "ten uses a second for 20 s count once a second");

@@ -133,14 +133,16 @@ static struct result run(const struct trace *t, enum decide_policy policy, doubl
 					high = t->block[at] + 1;
 				continue;
 			}
-			l->touches++;
+			l->used = true;
 			result.rereads++;
 			result.fast += l->tier == 0;
 		}
 		if (policy == DECIDE_STATIC)
 			continue;
-		for (size_t b = 0; b < high; b++)
+		for (size_t b = 0; b < high; b++) {
 			heat_see(&heat[b], rates, &look[b], now, STEP_MS * HEAT_SEC / 1000);
+			look[b].used = false;
+		}
 		heat_age(rates, now, 3600 * HEAT_SEC);
 		if (policy == DECIDE_LRU)
 			heat_rank_lru(keys);

@@ -7,7 +7,7 @@ fuzz-targets		:= conf trace json observe
 fuzz-conf-src		:= daemon/conf.c daemon/conf_key.c
 fuzz-trace-src		:= tools/trace.c
 fuzz-json-src		:= tools/json_read.c
-fuzz-observe-src	:= daemon/observe.c daemon/heat.c
+fuzz-observe-src	:= daemon/observe.c daemon/census.c daemon/heat.c
 
 # the compiler prints a path if it has the library, else the bare name
 fuzz-can		:= $(filter-out libasan.so,$(shell $(CC) -print-file-name=libasan.so 2>/dev/null))

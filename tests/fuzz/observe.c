@@ -21,18 +21,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct kvoff_state *state = calloc(NR, sizeof(*state));
 	struct kvoff_hint *hint = calloc(NR, sizeof(*hint));
-	struct heat *heat = calloc(NR, sizeof(*heat));
+	uint32_t *said = calloc(NR, sizeof(*said));
 	struct region region = {
-		.block_size = KVOFF_BLOCK_SIZE_MIN, .unit = 1, .limit = NR, .nr = NR, .state = state, .hint = hint,
-		.heat = heat,
+		.block_size = KVOFF_BLOCK_SIZE_MIN, .limit = NR, .nr = NR, .state = state, .hint = hint, .said = said,
+		.census.unit = size ? 1 + data[0] % 5 : 1,
 	};
 	struct observed observed = { 0 };
 	uint32_t now = 1000, i, looks = 0;
 	struct heat_keys keys;
+	struct heat *heat;
 	size_t at = 0;
 
-	if (!state || !hint || !heat)
+	if (!state || !hint || !said || census_resize(&region.census, NR))
 		abort();
+	heat = region.census.heat;
+	heat_rank(&region.rates, &keys);
 	while (at < size && looks++ < 64) {
 		size_t n = size - at < 16 ? size - at : 16;
 
@@ -44,6 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		now += (uint32_t)data[at] << data[at] % 25;
 		at += n;
 		region_look(&region, PRESENT, now, &observed);
+		census_settle(&region.census, &keys, 200, 1000);
 		heat_age(&region.rates, now, 1 + data[at - 1] * 100);
 		for (i = 0; i < NR; i++)
 			must(!(heat[i].flags & HEAT_PRESENT) || 1U << heat[i].tier & PRESENT);
@@ -60,6 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	free(state);
 	free(hint);
-	free(heat);
+	free(said);
+	census_free(&region.census);
 	return 0;
 }

@@ -142,14 +142,14 @@ struct sim_daemon *sim_daemon_new(const struct sim_daemon_setup *setup)
 	set_links(d);
 	d->state = calloc((size_t)setup->nr_blocks + 1, sizeof(*d->state));
 	d->hint = calloc((size_t)setup->nr_blocks + 1, sizeof(*d->hint));
-	d->region.heat = calloc((size_t)setup->nr_blocks + 1, sizeof(*d->region.heat));
+	d->region.said = calloc((size_t)setup->nr_blocks + 1, sizeof(*d->region.said));
 	d->moves = calloc(d->conf.max_moves, sizeof(*d->moves));
 	d->work = decide_work_new();
 	d->region.id = 1;
 	d->region.view = -1;
 	d->region.block_size = SIM_DAEMON_BLOCK;
 	d->region.size_class = SIZE_CLASS;
-	d->region.unit = 1;
+	d->region.census.unit = 1;
 	d->region.limit = d->region.mapped = setup->nr_blocks;
 	d->region.state = d->state;
 	d->region.hint = d->hint;
@@ -159,7 +159,8 @@ struct sim_daemon *sim_daemon_new(const struct sim_daemon_setup *setup)
 	d->act.control = -1;
 	d->act.send = send_batch;
 	d->act.ctx = d;
-	if (d->state && d->hint && d->region.heat && d->moves && d->work)
+	if (!census_resize(&d->region.census, setup->nr_blocks) && d->state && d->hint && d->region.said && d->moves &&
+	    d->work)
 		return d;
 	sim_daemon_free(d);
 	return NULL;
@@ -171,7 +172,8 @@ void sim_daemon_free(struct sim_daemon *d)
 		return;
 	free(d->state);
 	free(d->hint);
-	free(d->region.heat);
+	free(d->region.said);
+	census_free(&d->region.census);
 	free(d->moves);
 	decide_work_free(d->work);
 	free(d);
@@ -275,12 +277,13 @@ void sim_daemon_tick(struct sim_daemon *d, double now_ms, const uint64_t *room)
 	act_tick(&d->act, (const uint32_t (*)[KVOFF_MAX_TIERS])d->budget, d->speed, interval);
 	d->view = (struct decide_region) {
 		.id = d->region.id, .size_class = SIZE_CLASS, .unit = 1, .nr = d->region.nr,
-		.heat = d->region.heat, .keys = &d->region.keys,
+		.heat = d->region.census.heat, .keys = &d->region.keys, .census = &d->region.census,
 	};
 	d->input.now = now;
 	d->input.regions = &d->view;
 	d->input.nr_regions = 1;
 	rules_of(&d->conf, interval ? interval : 1, &d->input.rules);
+	census_settle(&d->region.census, &d->region.keys, d->input.rules.residence, d->input.rules.prefetch);
 	fill_tiers(d, room);
 	for (unsigned int a = 0; a < d->setup.nr_tiers; a++)
 		for (unsigned int b = 0; b < d->setup.nr_tiers; b++)
