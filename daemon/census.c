@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "census.h"
 
@@ -15,8 +18,14 @@
 /* Differences of times may not come near to the wrap. */
 #define IDLE_MAX	(1u << 30)
 
+/* Words of 64 units between asking for what is known of them and using it. */
+#define AHEAD		4
+
 /* A unit that waits for an event and not for a time. */
 #define NEVER		(1u << 29)
+
+/* Arrays of so many bytes may have huge pages: those of regions of some hundred thousand blocks. */
+#define HUGE		(8u << 20)
 
 static int grow(struct census_array *array, size_t bytes)
 {
@@ -30,6 +39,9 @@ static int grow(struct census_array *array, size_t bytes)
 		map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (map == MAP_FAILED)
 		return -ENOMEM;
+	/* blocks are visited here and there, and the processor's table of pages is small; what follows is advice only */
+	if (bytes >= HUGE)
+		madvise(map, bytes, MADV_HUGEPAGE);
 	array->map = map;
 	array->bytes = bytes;
 	return 0;
@@ -41,9 +53,9 @@ int census_resize(struct census *c, uint64_t nr)
 	uint64_t units = (nr + c->unit - 1) / c->unit, words = (units + 63) / 64;
 	const size_t bytes[] = {
 		nr * sizeof(*c->heat),
-		words * 64 * sizeof(*c->mark),
-		words * 64 * sizeof(*c->when),
+		words * 64 * sizeof(*c->tag),
 		words * sizeof(*c->out),
+		words * sizeof(*c->loose),
 		words * sizeof(*c->walk),
 		words * sizeof(*c->due),
 		c->unit > 1 ? words * 64 * sizeof(*c->lead) : 0,
@@ -53,9 +65,9 @@ int census_resize(struct census *c, uint64_t nr)
 	for (unsigned int i = 0; i < sizeof(bytes) / sizeof(bytes[0]); i++)
 		err = err ? err : grow(&c->arrays[i], bytes[i]);
 	c->heat = c->arrays[0].map;
-	c->mark = c->arrays[1].map;
-	c->when = c->arrays[2].map;
-	c->out = c->arrays[3].map;
+	c->tag = c->arrays[1].map;
+	c->out = c->arrays[2].map;
+	c->loose = c->arrays[3].map;
 	c->walk = c->arrays[4].map;
 	c->due = c->arrays[5].map;
 	c->lead = c->arrays[6].map;
@@ -140,8 +152,8 @@ static void loosen(struct census *c, uint64_t unit)
 {
 	uint64_t bit = 1ull << unit % 64;
 
-	c->due[unit / 64] = c->now;
-	if (!(c->out[unit / 64] & bit) && c->mark[unit] != CENSUS_NONE) {
+	c->loose[unit / 64] |= bit;
+	if (!(c->out[unit / 64] & bit) && c->tag[unit] != CENSUS_NONE) {
 		uint32_t used;
 		unsigned int class = class_of(c, unit, &used), cell = heat_cell(c->now, used);
 
@@ -155,7 +167,7 @@ static void loosen(struct census *c, uint64_t unit)
 			row->nr--;
 			row->cell[cell]--;
 		}
-		c->mark[unit] = CENSUS_NONE;
+		c->tag[unit] = CENSUS_NONE;
 	}
 	c->out[unit / 64] |= bit;
 	c->walk[unit / 64] &= ~bit;
@@ -174,7 +186,7 @@ static void sweep(struct census *c, uint32_t since)
 	for (nr = nr < units ? nr : units; nr; nr--) {
 		if (c->swept >= units)
 			c->swept = 0;
-		if (c->mark[c->swept] != CENSUS_NONE) {
+		if (c->tag[c->swept] != CENSUS_NONE) {
 			loosen(c, c->swept);
 			for (uint64_t b = c->swept * c->unit; b < unit_end(c, c->swept); b++) {
 				struct heat *h = &c->heat[b];
@@ -233,18 +245,16 @@ unsigned int census_see(struct census *c, uint64_t block, struct heat_rates *rat
 }
 
 /* How long this block is still held out of the counts; 0: not any more. */
-static uint32_t held(const struct heat *h, uint32_t now, uint32_t residence, uint32_t prefetch)
+static inline uint32_t held(const struct heat *h, uint32_t now, uint32_t residence, uint32_t prefetch)
 {
-	uint32_t placed = now - h->placed, hinted = now - h->hinted, left = 0;
+	uint32_t placed = now - h->placed, hinted = now - h->hinted, left = placed < residence ? residence - placed : 0;
 
 	if (!(h->flags & HEAT_PRESENT))
 		return 0;
+	if (h->refused && (int32_t)(now - h->retry) < 0 && h->retry - now > left)
+		left = h->retry - now;
 	if (h->flags & HEAT_IN_FLIGHT)
 		left = NEVER;
-	else if (h->refused && (int32_t)(now - h->retry) < 0)
-		left = h->retry - now;
-	if (placed < residence && residence - placed > left)
-		left = residence - placed;
 	/* the hint's end changes the unit's key, whatever else holds the block */
 	if ((h->flags & HEAT_PREFETCH) && hinted < prefetch && (!left || prefetch - hinted < left))
 		left = prefetch - hinted;
@@ -288,14 +298,20 @@ static void choose_lead(struct census *c, uint64_t unit, const struct heat_keys 
 	c->lead[unit] = (uint16_t)(lead - first);
 }
 
+static void count_tag(struct census *c, uint64_t unit, unsigned int mark, uint32_t used)
+{
+	if (c->now - used > CENSUS_OLD)
+		used = c->now - CENSUS_OLD;
+	c->tag[unit] = mark == CENSUS_NONE ? mark : used >> CENSUS_TAG_SHIFT << 8 | mark;
+}
+
 static bool count_unit(struct census *c, uint64_t unit, const struct heat_keys *keys)
 {
 	unsigned int class, cell, mark = CENSUS_NONE;
 	uint64_t first = unit * c->unit, end = unit_end(c, unit);
 	uint32_t used;
 
-	if (c->lead)
-		choose_lead(c, unit, keys);
+	choose_lead(c, unit, keys);
 	class = class_of(c, unit, &used);
 	for (uint64_t b = first; b < end; b++)
 		if ((c->heat[b].flags & HEAT_PRESENT) && !row_of(c, &c->heat[b], class))
@@ -303,22 +319,34 @@ static bool count_unit(struct census *c, uint64_t unit, const struct heat_keys *
 	cell = heat_cell(c->now, used);
 	for (uint64_t b = first; b < end; b++) {
 		const struct heat *h = &c->heat[b];
+		unsigned int kind = census_mark(h->tier, h->flags & HEAT_FRESH, class);
 		struct census_row *row;
-		unsigned int index;
 
 		if (!(h->flags & HEAT_PRESENT))
 			continue;
-		index = c->row_of[census_row_index(h->tier, h->flags & HEAT_FRESH, class)];
-		row = c->rows[index - 1];
+		row = row_of(c, h, class);
 		row->nr++;
 		row->cell[cell]++;
-		index = index < CENSUS_MIXED ? index : CENSUS_MIXED;
-		mark = mark == CENSUS_NONE || mark == index ? index : CENSUS_MIXED;
+		mark = mark == CENSUS_NONE || mark == kind ? kind : CENSUS_MIXED;
 	}
-	if (c->now - used > CENSUS_OLD)
-		used = c->now - CENSUS_OLD;
-	c->mark[unit] = (uint8_t)mark;
-	c->when[unit] = (uint16_t)(used >> CENSUS_WHEN_SHIFT);
+	count_tag(c, unit, mark, used);
+	return true;
+}
+
+static bool count_block(struct census *c, uint64_t block)
+{
+	const struct heat *h = &c->heat[block];
+	unsigned int class = heat_class(h);
+	struct census_row *row;
+
+	if (!(h->flags & HEAT_PRESENT))
+		return true;
+	row = row_of(c, h, class);
+	if (!row)
+		return false;
+	row->nr++;
+	row->cell[heat_cell(c->now, h->used)]++;
+	count_tag(c, block, census_mark(h->tier, h->flags & HEAT_FRESH, class), h->used);
 	return true;
 }
 
@@ -328,6 +356,11 @@ static uint32_t settle(struct census *c, uint64_t unit, const struct heat_keys *
 {
 	uint32_t left = 0;
 
+	if (c->unit == 1) {
+		left = held(&c->heat[unit], c->now, residence, prefetch);
+		*walk = left ? heat_prefetch(&c->heat[unit], c->now, prefetch) : !count_block(c, unit);
+		return left + (!left && *walk);
+	}
 	*walk = false;
 	for (uint64_t b = unit * c->unit; b < unit_end(c, unit); b++) {
 		const struct heat *h = &c->heat[b];
@@ -342,16 +375,31 @@ static uint32_t settle(struct census *c, uint64_t unit, const struct heat_keys *
 	return *walk;
 }
 
+/* Which of 64 units are to be counted now if they can be. */
+static uint64_t to_settle(const struct census *c, uint64_t word)
+{
+	if (!c->out[word])
+		return 0;
+	return (int32_t)(c->due[word] - c->now) <= 0 ? c->out[word] : c->loose[word];
+}
+
 void census_settle(struct census *c, const struct heat_keys *keys, uint32_t residence, uint32_t prefetch)
 {
 	uint64_t units = census_units(c);
 
 	for (uint64_t word = 0; word * 64 < units; word++) {
-		uint64_t bits = c->out[word];
-		uint32_t next = NEVER;
+		uint64_t bits = to_settle(c, word);
+		uint32_t next = c->due[word] - c->now;
 
-		if (!bits || (int32_t)(c->due[word] - c->now) > 0)
+		if (word + AHEAD < (units + 63) / 64)
+			for (uint64_t ahead = to_settle(c, word + AHEAD); ahead; ahead &= ahead - 1)
+				census_expect(c, ((word + AHEAD) * 64 + (unsigned int)__builtin_ctzll(ahead)) *
+						   c->unit);
+		if (!bits)
 			continue;
+		if ((int32_t)next <= 0)
+			next = NEVER;
+		c->loose[word] = 0;
 		for (; bits; bits &= bits - 1) {
 			uint64_t bit = bits & -bits, unit = word * 64 + (unsigned int)__builtin_ctzll(bits);
 			bool walk;
@@ -367,49 +415,94 @@ void census_settle(struct census *c, const struct heat_keys *keys, uint32_t resi
 	}
 }
 
-void census_window_add(const struct census *c, struct census_window *w, unsigned int cell)
+/* The class of an age in units of tags, below CENSUS_AGES. */
+static inline unsigned int age_class(uint32_t age)
 {
-	unsigned int level = cell / HEAT_RING;
-	uint32_t behind = ((c->now >> level) - cell) % HEAT_RING;
-	uint32_t first = ((c->now >> level) - behind) << level, last = first + (1u << level) - 1, end;
+	unsigned int octave;
 
-	/* what is older than @when can tell may have any time from there back */
-	if (cell == HEAT_CELLS - 1 || c->now - first >= CENSUS_OLD)
-		first = c->now - 2 * CENSUS_OLD + (2u << CENSUS_WHEN_SHIFT);
-	if (cell == HEAT_CELLS - 1 || c->now - last >= CENSUS_OLD)
-		last = c->now - CENSUS_OLD;
-	first = (first >> CENSUS_WHEN_SHIFT) & 0xffff;
-	last = (last >> CENSUS_WHEN_SHIFT) & 0xffff;
-	if (!w->len) {
-		w->first = (uint16_t)first;
-		w->len = ((last - first) & 0xffff) + 1;
-		return;
-	}
-	/* both ends are no further back than the ring is long: compare by how far */
-	end = w->first + w->len - 1;
-	{
-		uint32_t now = c->now >> CENSUS_WHEN_SHIFT;
-		uint32_t oldest = (now - w->first) & 0xffff, newest = (now - end) & 0xffff;
-
-		if (((now - first) & 0xffff) > oldest)
-			oldest = (now - first) & 0xffff;
-		if (((now - last) & 0xffff) < newest)
-			newest = (now - last) & 0xffff;
-		w->first = (uint16_t)(now - oldest);
-		w->len = oldest - newest + 1;
-	}
+	if (age < 8)
+		return age;
+	octave = 31 - (unsigned int)__builtin_clz(age);
+	return (octave - 2) * 8 + ((age >> (octave - 3)) & 7);
 }
 
-uint64_t census_match(const struct census *c, uint64_t word, const struct census_window *windows)
+void census_windows_init(struct census_windows *w)
 {
-	const uint8_t *mark = c->mark + word * 64;
-	const uint16_t *when = c->when + word * 64;
+	memset(w, 0, sizeof(*w));
+	w->youngest = CENSUS_TAG_TIME;
+}
+
+void census_windows_add(const struct census *c, struct census_windows *w, const struct census_row *row,
+			unsigned int cell)
+{
+	unsigned int level = cell / HEAT_RING, mark = census_mark(row->tier, row->fresh, row->class);
+	uint32_t behind = ((c->now >> level) - cell) % HEAT_RING;
+	uint32_t first = ((c->now >> level) - behind) << level, last = first + (1u << level) - 1;
+	uint32_t oldest, youngest;
+
+	/* what is older than tags can tell may have any time from there back */
+	if (cell == HEAT_CELLS - 1 || c->now - first >= CENSUS_OLD)
+		first = c->now - 2 * CENSUS_OLD + (2u << CENSUS_TAG_SHIFT);
+	if (cell == HEAT_CELLS - 1)
+		last = c->now - (HEAT_RING / 2 << HEAT_LEVELS) + (1u << HEAT_LEVELS);
+	if (c->now - last >= CENSUS_OLD)
+		last = c->now - CENSUS_OLD;
+	oldest = ((c->now >> CENSUS_TAG_SHIFT) - (first >> CENSUS_TAG_SHIFT)) & CENSUS_TAG_TIME;
+	youngest = ((c->now >> CENSUS_TAG_SHIFT) - (last >> CENSUS_TAG_SHIFT)) & CENSUS_TAG_TIME;
+	for (unsigned int age = age_class(youngest); age <= age_class(oldest); age++) {
+		w->ages[mark][age / 64] |= 1ull << age % 64;
+		/* units in several rows are counted in them by the same time */
+		w->ages[CENSUS_MIXED][age / 64] |= 1ull << age % 64;
+	}
+	w->tiers |= 1u << row->tier;
+	w->oldest = oldest > w->oldest ? oldest : w->oldest;
+	w->youngest = youngest < w->youngest ? youngest : w->youngest;
+}
+
+/* Those of 64 units whose tier and time of last use are between the windows' ends: most are not. */
+static uint64_t match_ends(const uint32_t *tag, uint32_t now, const struct census_windows *w)
+{
 	uint64_t bits = 0;
 
-	for (unsigned int i = 0; i < 64; i++) {
-		const struct census_window *w = &windows[mark[i]];
+#ifdef __SSE2__
+	/* times stand above the marks, so both are subtracted at once; comparisons are of signed numbers */
+	const __m128i flip = _mm_set1_epi32(INT32_MIN), zero = _mm_setzero_si128();
+	const __m128i youngest = _mm_set1_epi32((int)(((now - w->youngest) << 8) | 0xff));
+	const __m128i span = _mm_xor_si128(flip, _mm_set1_epi32((int)((w->oldest - w->youngest) << 8 | 0xff)));
+	const __m128i tiers = _mm_set1_epi32(0xf0), mixed = _mm_set1_epi32(CENSUS_MIXED);
 
-		bits |= (uint64_t)((uint16_t)(when[i] - w->first) < w->len) << i;
+	for (unsigned int i = 0; i < 64; i += 4) {
+		__m128i tags = _mm_loadu_si128((const __m128i *)(tag + i)), tier = _mm_and_si128(tags, tiers);
+		__m128i age = _mm_xor_si128(flip, _mm_sub_epi32(youngest, tags));
+		__m128i in = _mm_cmpeq_epi32(_mm_and_si128(tags, mixed), mixed);
+
+		for (uint32_t t = w->tiers; t; t &= t - 1)
+			in = _mm_or_si128(in, _mm_cmpeq_epi32(tier, _mm_set1_epi32(__builtin_ctz(t) * 16)));
+		in = _mm_andnot_si128(_mm_or_si128(_mm_cmpgt_epi32(age, span), _mm_cmpeq_epi32(tags, zero)), in);
+		bits |= (uint64_t)(unsigned int)_mm_movemask_ps(_mm_castsi128_ps(in)) << i;
 	}
+#else
+	for (unsigned int i = 0; i < 64; i++) {
+		uint32_t age = (now - (tag[i] >> 8)) & CENSUS_TAG_TIME, mark = tag[i] & 0xff;
+		bool tier = tag[i] && (w->tiers >> mark / 16 & 1 || mark == CENSUS_MIXED);
+
+		bits |= (uint64_t)(tier && age - w->youngest <= w->oldest - w->youngest) << i;
+	}
+#endif
 	return bits;
+}
+
+uint64_t census_match(const struct census *c, uint64_t word, const struct census_windows *w)
+{
+	const uint32_t *tag = c->tag + word * 64;
+	uint32_t now = c->now >> CENSUS_TAG_SHIFT;
+	uint64_t bits = w->tiers ? match_ends(tag, now, w) : 0, found = 0;
+
+	for (; bits; bits &= bits - 1) {
+		unsigned int i = (unsigned int)__builtin_ctzll(bits);
+		unsigned int age = age_class((now - (tag[i] >> 8)) & CENSUS_TAG_TIME);
+
+		found |= (w->ages[tag[i] & 0xff][age / 64] >> age % 64 & 1) << i;
+	}
+	return found;
 }

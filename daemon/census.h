@@ -18,7 +18,10 @@
 #include "heat.h"
 #include "kvoff.h"
 
-/* Marks of units: a row's number plus one; rows past the last mark share it with units that are in several rows. */
+/*
+ * Marks of units: tier * 16 + 1 + a kind of row, so that units of a tier are told apart from others in one step; what row it
+ * is just about. No mark: not counted, or nothing there.
+ */
 #define CENSUS_NONE		0
 #define CENSUS_MIXED		255
 #define CENSUS_MARKS		256
@@ -58,12 +61,13 @@ struct census_array {
  * @now:	the time that the cells are right for
  * @swept:	the first unit that the next sweep looks at
  * @heat:	by block
- * @mark:	by unit: which row, CENSUS_*
- * @when:	by unit: time of last use of its hottest block, in 64ths; nothing older than CENSUS_OLD
+ * @tag:	by unit: its mark (census_mark() of its row, CENSUS_MIXED if it is in several, CENSUS_NONE), and above that
+ *		the time of last use of its hottest block without its lowest bits; nothing older than CENSUS_OLD
  * @lead:	by unit: its hottest block when it was counted; NULL if units are single blocks
  * @out:	bit map of units that are not counted
+ * @loose:	bit map, some of @out: units to be counted at once if they can be
  * @walk:	bit map, some of @out: units that may move or have a prefetch hint all the same
- * @due:	by 64 units: when to try to count those of @out again
+ * @due:	by 64 units: when to try to count the others of @out again
  * @row_of:	the row of (tier, fresh, class), plus one; 0: none yet
  * @nr_rows:	how many rows
  * @rows:	the rows
@@ -75,10 +79,10 @@ struct census {
 	uint32_t now;
 	uint64_t swept;
 	struct heat *heat;
-	uint8_t *mark;
-	uint16_t *when;
+	uint32_t *tag;
 	uint16_t *lead;
 	uint64_t *out;
+	uint64_t *loose;
 	uint64_t *walk;
 	uint32_t *due;
 	struct census_array arrays[7];
@@ -88,9 +92,10 @@ struct census {
 	uint32_t ages[HEAT_COUNTS][HEAT_CELLS];
 };
 
-/* @when tells times apart that are no longer ago than this; older ones count as this old. */
-#define CENSUS_WHEN_SHIFT	6
-#define CENSUS_OLD		(1u << 21)
+/* Tags tell times apart that are no longer ago than this; older ones count as this old. */
+#define CENSUS_TAG_SHIFT	4
+#define CENSUS_TAG_TIME		(UINT32_MAX >> 8)
+#define CENSUS_OLD		(1u << 27)
 
 /**
  * census_resize - make room for more blocks
@@ -136,6 +141,17 @@ void census_loosen(struct census *c, uint64_t block);
  */
 void census_settle(struct census *c, const struct heat_keys *keys, uint32_t residence, uint32_t prefetch);
 
+/**
+ * census_expect - this block will be seen in a moment
+ *
+ * Reads what is known of it, for want of a prefetch that processors do not drop when the page is not in their TLB.
+ */
+static inline void census_expect(const struct census *c, uint64_t block)
+{
+	(void)*(volatile uint32_t *)&c->heat[block].used;
+	(void)*(volatile uint32_t *)&c->tag[c->unit == 1 ? block : block / c->unit];
+}
+
 /** census_units - how many units there are */
 static inline uint64_t census_units(const struct census *c)
 {
@@ -148,33 +164,45 @@ static inline unsigned int census_row_index(unsigned int tier, bool fresh, unsig
 	return (tier * 2 + fresh) * HEAT_CLASSES + class;
 }
 
-/**
- * struct census_window - a stretch of time, as in struct census::when
- * @first:	where it begins
- * @len:	how long it is, 0 for nothing to 65536 for all time
- */
-struct census_window {
-	uint16_t first;
-	uint32_t len;
-};
+/** census_mark - a row in eight bits: some rows have the same */
+static inline uint8_t census_mark(unsigned int tier, bool fresh, unsigned int class)
+{
+	return (uint8_t)(tier * 16 + 1 + fresh * 7 + class % 7);
+}
+
+/* Classes of ages: eight to an octave of 24 bits. */
+#define CENSUS_AGES		192
 
 /**
- * census_window_add - widen a window so that it holds a cell
- * @c:		the census
- * @w:		the window
- * @cell:	the cell
+ * struct census_windows - when units were used last, by their marks
+ * @tiers:	bit mask of the tiers of the marks
+ * @youngest:	least time since the last use, in units of struct census::tag
+ * @oldest:	most
+ * @ages:	bit map of the classes of times since the last use of each mark
  */
-void census_window_add(const struct census *c, struct census_window *w, unsigned int cell);
+struct census_windows {
+	uint32_t tiers;
+	uint32_t youngest;
+	uint32_t oldest;
+	uint64_t ages[CENSUS_MARKS][CENSUS_AGES / 64];
+};
+
+/** census_windows_init - none */
+void census_windows_init(struct census_windows *w);
+
+/** census_windows_add - those that were counted in this cell of this row */
+void census_windows_add(const struct census *c, struct census_windows *w, const struct census_row *row,
+			unsigned int cell);
 
 /**
  * census_match - those of 64 counted units that may lie in windows
  * @c:		the census
  * @word:	which 64 units
- * @windows:	a window for each mark
+ * @w:		the windows
  *
  * Returns a bit map.
  */
-uint64_t census_match(const struct census *c, uint64_t word, const struct census_window *windows);
+uint64_t census_match(const struct census *c, uint64_t word, const struct census_windows *w);
 
 /** census_steps - where each cell stands in the key table now */
 void census_steps(const struct census *c, uint8_t step[HEAT_CELLS]);

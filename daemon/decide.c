@@ -13,6 +13,7 @@
 #include "decide.h"
 
 #define NO_KEY		HEAT_KEYS	/* a key that no block reaches */
+#define AHEAD		4		/* words of 64 units between finding and looking */
 
 /**
  * struct decide_level - the plan for one level
@@ -123,10 +124,11 @@ unsigned int decide_levels(const struct decide_tier *tiers, uint8_t *level)
 struct walk {
 	const struct decide_input *in;
 	const struct decide_region *region;
-	const struct census_window *windows;
+	const struct census_windows *windows;
 	uint64_t units;
 	uint64_t word;
 	uint64_t bits;
+	uint64_t ahead[AHEAD];
 	uint64_t first;
 	uint64_t end;
 	uint64_t claims;
@@ -134,7 +136,7 @@ struct walk {
 };
 
 static void walk_begin(struct walk *w, const struct decide_input *in, const struct decide_region *region,
-		       uint64_t claims, const struct census_window *windows)
+		       uint64_t claims, const struct census_windows *windows)
 {
 	*w = (struct walk) {
 		.in = in,
@@ -156,17 +158,34 @@ static uint64_t walk_bits(const struct walk *w, uint64_t word)
 	return census->walk[word] | (w->windows ? census_match(census, word, w->windows) : 0);
 }
 
+/* Finds the units of another word, and looks at those found AHEAD words ago: their heat has come to the cache by then. */
+static bool walk_word(struct walk *w)
+{
+	const struct decide_region *r = w->region;
+	uint64_t words = (w->units + 63) / 64, found = 0;
+
+	if (w->word >= words + AHEAD)
+		return false;
+	w->bits = w->ahead[w->word % AHEAD];
+	if (w->word < words) {
+		found = walk_bits(w, w->word);
+		if (r->census)
+			for (uint64_t bits = found; bits; bits &= bits - 1)
+				census_expect(r->census, (w->word * 64 + (unsigned int)__builtin_ctzll(bits)) * r->unit);
+	}
+	w->ahead[w->word++ % AHEAD] = found;
+	return true;
+}
+
 static bool walk_next(struct walk *w)
 {
 	const struct decide_region *r = w->region;
 	uint64_t hinted = 0, unit;
 
-	while (!w->bits) {
-		if (w->word * 64 >= w->units)
+	while (!w->bits)
+		if (!walk_word(w))
 			return false;
-		w->bits = walk_bits(w, w->word++);
-	}
-	unit = (w->word - 1) * 64 + (unsigned int)__builtin_ctzll(w->bits);
+	unit = (w->word - 1 - AHEAD) * 64 + (unsigned int)__builtin_ctzll(w->bits);
 	w->bits &= w->bits - 1;
 	w->first = unit * r->unit;
 	w->end = r->nr - w->first > r->unit ? w->first + r->unit : r->nr;
@@ -476,17 +495,23 @@ static bool picks_left(const struct decide_work *work, bool down)
 	return false;
 }
 
+static bool may_go_down(const struct decide_level *level, unsigned int key)
+{
+	return level->nr_down && (key < level->down_key || (key == level->down_key && level->down_ties));
+}
+
 static bool goes_down(struct decide_level *level, unsigned int key)
 {
-	if (!level->nr_down || key > level->down_key)
+	if (!may_go_down(level, key))
 		return false;
-	if (key == level->down_key) {
-		if (!level->down_ties)
-			return false;
-		level->down_ties--;
-	}
+	level->down_ties -= key == level->down_key;
 	level->nr_down--;
 	return true;
+}
+
+static bool may_come_up(const struct decide_level *level, unsigned int key)
+{
+	return level->nr_up && (key > level->up_key || (key == level->up_key && level->up_ties));
 }
 
 /* Is this key one that a faster level takes? Such a block does not go down. */
@@ -504,51 +529,57 @@ static unsigned int comes_up(struct decide_work *work, unsigned int l, unsigned 
 	for (unsigned int to = 0; to < l; to++) {
 		struct decide_level *level = &work->levels[to];
 
-		if (!level->nr_up || key < level->up_key)
+		if (!may_come_up(level, key))
 			continue;
-		if (key == level->up_key) {
-			if (!level->up_ties)
-				continue;
-			level->up_ties--;
-		}
+		level->up_ties -= key == level->up_key;
 		level->nr_up--;
 		return to;
 	}
 	return l;
 }
 
-/*
- * When blocks that go this way were used last, by the marks of their units: from the oldest to the youngest of the
- * cells whose key is on the right side.
- */
+/* Can blocks of this row with this key go this way? */
+static bool may_go(const struct decide_work *work, const struct census_row *row, unsigned int key, bool down)
+{
+	unsigned int l = work->level_of[row->tier];
+
+	if (down)
+		return may_go_down(&work->levels[l], key);
+	for (unsigned int to = 0; to < l && rises(row->fresh, key); to++)
+		if (may_come_up(&work->levels[to], key))
+			return true;
+	return false;
+}
+
+/* When blocks that can go this way were used last. */
 static void find_windows(const struct decide_work *work, const struct decide_region *region, bool down,
-			 struct census_window *windows)
+			 struct census_windows *windows)
 {
 	const struct census *census = region->census;
 	uint8_t step[HEAT_CELLS];
 
-	memset(windows, 0, CENSUS_MARKS * sizeof(*windows));
+	census_windows_init(windows);
 	census_steps(census, step);
 	for (unsigned int r = 0; r < census->nr_rows; r++) {
 		const struct census_row *row = census->rows[r];
-		unsigned int l = work->level_of[row->tier];
 
-		if (!row->nr || l == KVOFF_TIER_NONE || (down && !work->levels[l].nr_down))
+		if (!row->nr || work->level_of[row->tier] == KVOFF_TIER_NONE)
 			continue;
-		for (unsigned int cell = 0; cell < HEAT_CELLS; cell++) {
-			unsigned int key;
-
-			if (!row->cell[cell])
-				continue;
-			key = heat_class_key(region->keys, row->class, step[cell]);
-			if (down ? key > work->levels[l].down_key :
-				   !rises(row->fresh, key) || !wanted_above(work, l, key))
-				continue;
-			if (r + 1 < CENSUS_MIXED)
-				census_window_add(census, &windows[r + 1], cell);
-			windows[CENSUS_MIXED].len = 1u << 16;
-		}
+		for (unsigned int cell = 0; cell < HEAT_CELLS; cell++)
+			if (row->cell[cell] &&
+			    may_go(work, row, heat_class_key(region->keys, row->class, step[cell]), down))
+				census_windows_add(census, windows, row, cell);
 	}
+}
+
+/* Levels of which as many blocks with just the key at the cut are still to be picked: when one has none, fewer are seen. */
+static unsigned int count_ties(const struct decide_work *work, bool down)
+{
+	unsigned int nr = 0;
+
+	for (unsigned int l = 0; l < work->nr_levels; l++)
+		nr += (down ? work->levels[l].down_ties : work->levels[l].up_ties) != 0;
+	return nr;
 }
 
 /* One pass over the blocks in one direction. Demotions come first, so that the list makes room before it takes it. */
@@ -559,15 +590,20 @@ static size_t pick(struct decide_work *work, const struct decide_input *in, uint
 	size_t nr = 0;
 
 	for (size_t i = 0; i < in->nr_regions && nr < max && picks_left(work, down); i++) {
-		struct census_window windows[CENSUS_MARKS];
+		unsigned int ties = count_ties(work, down);
+		struct census_windows windows;
 		struct walk w;
 
 		if (in->regions[i].size_class != size_class)
 			continue;
 		if (in->regions[i].census)
-			find_windows(work, &in->regions[i], down, windows);
-		walk_begin(&w, in, &in->regions[i], claims, windows);
+			find_windows(work, &in->regions[i], down, &windows);
+		walk_begin(&w, in, &in->regions[i], claims, &windows);
 		while (nr < max && picks_left(work, down) && walk_next(&w)) {
+			if (in->regions[i].census && count_ties(work, down) < ties) {
+				ties = count_ties(work, down);
+				find_windows(work, &in->regions[i], down, &windows);
+			}
 			for (uint64_t b = w.first; b < w.end && nr < max; b++) {
 				const struct heat *h = &w.region->heat[b];
 				struct decide_move *move = &moves[nr];

@@ -145,9 +145,7 @@ void heat_rank_lru(struct heat_keys *keys);
 /** heat_count_class - the class of a use count */
 static inline unsigned int heat_count_class(unsigned int uses)
 {
-	if (uses <= 2)
-		return uses;
-	return uses <= 4 ? 3 : uses <= 8 ? 4 : 5;
+	return (uses > 0) + (uses > 1) + (uses > 2) + (uses > 4) + (uses > 8);
 }
 
 /*
@@ -160,21 +158,18 @@ static inline unsigned int heat_count_class(unsigned int uses)
 /* The cells of all levels, and one for what is older. */
 #define HEAT_CELLS		(HEAT_LEVELS * HEAT_RING + 1)
 
-/** heat_level - the level of a time; @behind: out: positions that lie between it and now there */
+/*
+ * heat_level - the level of a time; @behind: out: positions that lie between it and now there. It, heat_class() and their
+ * like are without branches: neighbouring blocks have nothing in common that a processor could learn.
+ */
 static inline unsigned int heat_level(uint32_t now, uint32_t used, unsigned int *behind)
 {
-	uint32_t idle = now - used;
-	unsigned int level;
+	unsigned int level = 28 - (unsigned int)__builtin_clz((now - used) | (HEAT_RING / 2)), over;
 
-	*behind = idle;
-	if (idle < HEAT_RING)
-		return 0;
-	level = 28 - (unsigned int)__builtin_clz(idle);
 	*behind = ((now >> level) - (used >> level)) & (UINT32_MAX >> level);
-	if (*behind < HEAT_RING)
-		return level;
-	*behind = HEAT_RING / 2;
-	return level + 1;
+	over = *behind / HEAT_RING;
+	*behind >>= over;
+	return level + over;
 }
 
 /** heat_cell - the cell of a time of last use, below HEAT_CELLS */
@@ -209,9 +204,10 @@ static inline unsigned int heat_step(uint32_t now, uint32_t used)
 /** heat_class - what a block's key depends on besides the time of its last use, below HEAT_CLASSES */
 static inline unsigned int heat_class(const struct heat *h)
 {
-	unsigned int hints = h->flags & HEAT_COLD ? 4 : !!(h->flags & HEAT_SHARED) + 2 * !!(h->flags & HEAT_DONE);
+	/* by HEAT_COLD, HEAT_DONE, HEAT_SHARED: 1 for shared, 2 for done, 4 for cold whatever else it is */
+	static const uint8_t hints[8] = { 0, 4, 2, 4, 1, 4, 3, 4 };
 
-	return hints * HEAT_COUNTS + heat_count_class(h->uses);
+	return hints[h->flags / HEAT_COLD % 8] * HEAT_COUNTS + heat_count_class(h->uses);
 }
 
 /** heat_class_key - the key of blocks of a class, without prefetch hints */

@@ -3,6 +3,9 @@
  * Looking at a region's blocks.
  */
 #include <stddef.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "region.h"
 
@@ -47,12 +50,46 @@ static inline uint32_t hear(const struct kvoff_state *state, const struct kvoff_
 		   __atomic_load_n((const uint64_t *)hint, __ATOMIC_RELAXED));
 }
 
+#ifdef __SSE2__
+/*
+ * say() for four blocks at once, compared with what they said: a bit for each that differs. A word that is torn because it
+ * is written at this moment is taken in as a change, by take_look(), or the next time.
+ */
+static inline unsigned int listen_four(const struct kvoff_state *state, const struct kvoff_hint *hint,
+				       const uint32_t *said)
+{
+	const float *states = (const float *)state, *hints = (const float *)hint;
+	__m128 first = _mm_loadu_ps(hints), second = _mm_loadu_ps(hints + 4);
+	/* the even words of two entries are both locations and both counters; the odd ones are not wanted */
+	__m128 low = _mm_shuffle_ps(_mm_loadu_ps(states), _mm_loadu_ps(states + 4), _MM_SHUFFLE(2, 0, 2, 0));
+	__m128 high = _mm_shuffle_ps(_mm_loadu_ps(states + 8), _mm_loadu_ps(states + 12), _MM_SHUFFLE(2, 0, 2, 0));
+	__m128i location = _mm_castps_si128(_mm_shuffle_ps(low, high, _MM_SHUFFLE(2, 0, 2, 0)));
+	__m128i counters = _mm_castps_si128(_mm_shuffle_ps(low, high, _MM_SHUFFLE(3, 1, 3, 1)));
+	__m128i touches = _mm_castps_si128(_mm_shuffle_ps(first, second, _MM_SHUFFLE(2, 0, 2, 0)));
+	__m128i bits = _mm_castps_si128(_mm_shuffle_ps(first, second, _MM_SHUFFLE(3, 1, 3, 1)));
+	__m128i words;
+
+	location = _mm_and_si128(location, _mm_set1_epi32(SAID_PRESENT | SAID_TIER));
+	counters = _mm_and_si128(_mm_srli_epi32(counters, 15), _mm_set1_epi32(SAID_REFAULTS));
+	bits = _mm_and_si128(_mm_slli_epi32(bits, 12), _mm_set1_epi32(SAID_HINTS));
+	words = _mm_or_si128(_mm_or_si128(location, counters), _mm_or_si128(bits, _mm_slli_epi32(touches, 16)));
+	words = _mm_cmpeq_epi32(words, _mm_loadu_si128((const __m128i *)said));
+	return ~(unsigned int)_mm_movemask_ps(_mm_castsi128_ps(words)) & 15;
+}
+#endif
+
 /* Those of up to 64 blocks of whom the arrays say something new. */
 static uint64_t listen(const struct region *region, uint64_t first, unsigned int nr)
 {
 	uint64_t changed = 0, location;
+	unsigned int i = 0;
 
-	for (unsigned int i = 0; i < nr; i++) {
+#ifdef __SSE2__
+	for (; i + 4 <= nr; i += 4)
+		changed |= (uint64_t)listen_four(&region->state[first + i], &region->hint[first + i],
+						 &region->said[first + i]) << i;
+#endif
+	for (; i < nr; i++) {
 		uint32_t said = hear(&region->state[first + i], &region->hint[first + i], &location);
 
 		changed |= (uint64_t)(said != region->said[first + i]) << i;
@@ -80,27 +117,41 @@ void region_look_again(struct region *region, uint64_t block)
 	region->said[block] ^= SAID_TIER;
 }
 
+/* Words of 64 blocks between finding what changed and taking it in: time for what is known of the blocks to arrive. */
+#define AHEAD	4
+
+static void take_in(struct region *region, uint64_t block, uint32_t present, struct observed *observed)
+{
+	struct heat_look look = take_look(region, block, present);
+	unsigned int saw = census_see(&region->census, block, &region->rates, &look);
+
+	if (saw & HEAT_SAW_BIRTH)
+		observed->births[look.tier][region->size_class]++;
+	if (saw & HEAT_SAW_REREAD) {
+		observed->rereads++;
+		observed->reread_bytes += region->block_size;
+	}
+}
+
 void region_look(struct region *region, uint32_t present, uint32_t now, struct observed *observed)
 {
 	bool all = present != region->present;
+	uint64_t changed[AHEAD] = { 0 };
 
 	census_advance(&region->census, &region->rates, now, now - region->seen);
-	for (uint64_t first = 0; first < region->nr; first += 64) {
-		unsigned int nr = region->nr - first < 64 ? (unsigned int)(region->nr - first) : 64;
-		uint64_t changed = all ? ~0ull >> (64 - nr) : listen(region, first, nr);
+	for (uint64_t first = 0; first < region->nr + AHEAD * 64; first += 64) {
+		uint64_t bits = changed[first / 64 % AHEAD], news = 0;
 
-		for (; changed; changed &= changed - 1) {
-			uint64_t block = first + (unsigned int)__builtin_ctzll(changed);
-			struct heat_look look = take_look(region, block, present);
-			unsigned int saw = census_see(&region->census, block, &region->rates, &look);
+		for (; bits; bits &= bits - 1)
+			take_in(region, first - AHEAD * 64 + (unsigned int)__builtin_ctzll(bits), present, observed);
+		if (first < region->nr) {
+			unsigned int nr = region->nr - first < 64 ? (unsigned int)(region->nr - first) : 64;
 
-			if (saw & HEAT_SAW_BIRTH)
-				observed->births[look.tier][region->size_class]++;
-			if (saw & HEAT_SAW_REREAD) {
-				observed->rereads++;
-				observed->reread_bytes += region->block_size;
-			}
+			news = all ? ~0ull >> (64 - nr) : listen(region, first, nr);
+			for (bits = news; bits; bits &= bits - 1)
+				census_expect(&region->census, first + (unsigned int)__builtin_ctzll(bits));
 		}
+		changed[first / 64 % AHEAD] = news;
 	}
 	observed->looked += region->nr;
 	region->present = present;

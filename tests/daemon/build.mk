@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Tests of the daemon's parts that need neither the module nor the libraries of the machine it runs on.
 
-daemon-tests		:= test-daemon-conf test-daemon-decide test-daemon-observe test-daemon-poison test-daemon-probe test-daemon-tiers test-daemon-trace
+daemon-tests		:= test-daemon-census test-daemon-conf test-daemon-decide test-daemon-observe test-daemon-poison test-daemon-probe test-daemon-tiers test-daemon-trace
 progs			+= $(daemon-tests)
 tests-native		+= $(daemon-tests)
 
+test-daemon-census-src	:= tests/daemon/census.c $(addprefix daemon/,decide.c census.c heat.c)
+test-daemon-census-ldlibs := -lm
 test-daemon-conf-src	:= tests/daemon/conf.c daemon/conf.c daemon/conf_key.c
 test-daemon-conf-ldlibs	:= -lm
 test-daemon-decide-src	:= tests/daemon/decide.c $(addprefix daemon/,decide.c census.c heat.c)
