@@ -4,7 +4,7 @@
 progs		+= kvoffd
 kvoffd-src	:= $(addprefix daemon/,act.c attr.c census.c conf.c conf_key.c cost.c decide.c discover_cxl.c discover_print.c \
 	heat.c log.c loop.c main.c node.c notify.c observe.c poison.c poison_event.c probe.c region.c report.c rules.c tick.c \
-	tier.c tier_plan.c zone.c) tools/json.c
+	tier.c tier_plan.c walk.c zone.c) tools/json.c
 kvoffd-pkg	:= libcxl libdaxctl liburing numa
 kvoffd-ldlibs	:= -lm
 

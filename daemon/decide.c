@@ -11,9 +11,9 @@
 #include <string.h>
 
 #include "decide.h"
+#include "walk.h"
 
 #define NO_KEY		HEAT_KEYS	/* a key that no block reaches */
-#define AHEAD		4		/* words of 64 units between finding and looking */
 
 /**
  * struct decide_level - the plan for one level
@@ -115,95 +115,6 @@ unsigned int decide_levels(const struct decide_tier *tiers, uint8_t *level)
 				level[t] = (uint8_t)nr;
 		nr++;
 	}
-}
-
-/*
- * One region seen unit by unit, with the claims of its prefetch hints bounded the same way in both passes. With a census
- * only those units are seen that are not in its counts, and, with @windows, those that may lie in them.
- */
-struct walk {
-	const struct decide_input *in;
-	const struct decide_region *region;
-	const struct census_windows *windows;
-	uint64_t units;
-	uint64_t word;
-	uint64_t bits;
-	uint64_t ahead[AHEAD];
-	uint64_t first;
-	uint64_t end;
-	uint64_t claims;
-	unsigned int key;
-};
-
-static void walk_begin(struct walk *w, const struct decide_input *in, const struct decide_region *region,
-		       uint64_t claims, const struct census_windows *windows)
-{
-	*w = (struct walk) {
-		.in = in,
-		.region = region,
-		.windows = windows,
-		.units = (region->nr + region->unit - 1) / region->unit,
-		.claims = claims,
-	};
-}
-
-/* The units to see among the 64 of a word. */
-static uint64_t walk_bits(const struct walk *w, uint64_t word)
-{
-	const struct census *census = w->region->census;
-	uint64_t left = w->units - word * 64;
-
-	if (!census)
-		return left < 64 ? (1ull << left) - 1 : ~0ull;
-	return census->walk[word] | (w->windows ? census_match(census, word, w->windows) : 0);
-}
-
-/* Finds the units of another word, and looks at those found AHEAD words ago: their heat has come to the cache by then. */
-static bool walk_word(struct walk *w)
-{
-	const struct decide_region *r = w->region;
-	uint64_t words = (w->units + 63) / 64, found = 0;
-
-	if (w->word >= words + AHEAD)
-		return false;
-	w->bits = w->ahead[w->word % AHEAD];
-	if (w->word < words) {
-		found = walk_bits(w, w->word);
-		if (r->census)
-			for (uint64_t bits = found; bits; bits &= bits - 1)
-				census_expect(r->census, (w->word * 64 + (unsigned int)__builtin_ctzll(bits)) * r->unit);
-	}
-	w->ahead[w->word++ % AHEAD] = found;
-	return true;
-}
-
-static bool walk_next(struct walk *w)
-{
-	const struct decide_region *r = w->region;
-	uint64_t hinted = 0, unit;
-
-	while (!w->bits)
-		if (!walk_word(w))
-			return false;
-	unit = (w->word - 1 - AHEAD) * 64 + (unsigned int)__builtin_ctzll(w->bits);
-	w->bits &= w->bits - 1;
-	w->first = unit * r->unit;
-	w->end = r->nr - w->first > r->unit ? w->first + r->unit : r->nr;
-	w->key = 0;
-	for (uint64_t b = w->first; b < w->end; b++) {
-		const struct heat *h = &r->heat[b];
-		unsigned int key;
-
-		if (!(h->flags & HEAT_PRESENT))
-			continue;
-		key = heat_key(h, r->keys, w->in->now, w->claims ? w->in->rules.prefetch : 0);
-		if (key == HEAT_KEY_PREFETCH)
-			hinted = w->end - w->first;
-		if (key > w->key)
-			w->key = key;
-	}
-	w->claims -= hinted < w->claims ? hinted : w->claims;
-	return true;
 }
 
 /* May this block move at all now? */

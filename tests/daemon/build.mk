@@ -5,11 +5,11 @@ daemon-tests		:= test-daemon-census test-daemon-conf test-daemon-decide test-dae
 progs			+= $(daemon-tests)
 tests-native		+= $(daemon-tests)
 
-test-daemon-census-src	:= tests/daemon/census.c $(addprefix daemon/,decide.c census.c heat.c)
+test-daemon-census-src	:= tests/daemon/census.c $(addprefix daemon/,decide.c walk.c census.c heat.c)
 test-daemon-census-ldlibs := -lm
 test-daemon-conf-src	:= tests/daemon/conf.c daemon/conf.c daemon/conf_key.c
 test-daemon-conf-ldlibs	:= -lm
-test-daemon-decide-src	:= tests/daemon/decide.c $(addprefix daemon/,decide.c census.c heat.c)
+test-daemon-decide-src	:= tests/daemon/decide.c $(addprefix daemon/,decide.c walk.c census.c heat.c)
 test-daemon-decide-ldlibs := -lm
 test-daemon-observe-src	:= tests/daemon/observe.c $(addprefix daemon/,observe.c heat.c census.c act.c log.c region.c)
 test-daemon-observe-ldlibs := -lm
@@ -18,7 +18,7 @@ test-daemon-probe-src	:= tests/daemon/probe.c daemon/probe.c
 test-daemon-probe-pkg	:= numa
 test-daemon-tiers-src	:= tests/daemon/tiers.c $(addprefix daemon/,tier_plan.c zone.c conf.c conf_key.c log.c)
 test-daemon-tiers-ldlibs := -lm
-test-daemon-trace-src	:= tests/daemon/trace.c $(addprefix daemon/,decide.c census.c heat.c)
+test-daemon-trace-src	:= tests/daemon/trace.c $(addprefix daemon/,decide.c walk.c census.c heat.c)
 test-daemon-trace-ldlibs := -lm
 
 # against the module, in the emulated machine; starts the kvoffd beside it
