@@ -13,7 +13,7 @@
 #include "census.h"
 
 /* All units are looked at once in so many hundredths of a second, whether they change or not. */
-#define SWEEP		(1u << 13)
+#define SWEEP		(1u << 15)
 
 /* Differences of times may not come near to the wrap. */
 #define IDLE_MAX	(1u << 30)
@@ -147,30 +147,43 @@ static uint64_t unit_end(const struct census *c, uint64_t unit)
 	return end < c->nr ? end : c->nr;
 }
 
-/* Take a unit out of the counts; it is tried again at once. */
-static void loosen(struct census *c, uint64_t unit)
+/* Take a unit out of the counts, if it is there: only then has it a tag. */
+static void uncount(struct census *c, uint64_t unit)
+{
+	unsigned int class, cell;
+	uint32_t used;
+
+	if (c->tag[unit] == CENSUS_NONE)
+		return;
+	class = class_of(c, unit, &used);
+	cell = heat_cell(c->now, used);
+	for (uint64_t b = unit * c->unit; b < unit_end(c, unit); b++) {
+		const struct heat *h = &c->heat[b];
+		struct census_row *row;
+
+		if (!(h->flags & HEAT_PRESENT))
+			continue;
+		row = c->rows[c->row_of[census_row_index(h->tier, h->flags & HEAT_FRESH, class)] - 1];
+		row->nr--;
+		row->cell[cell]--;
+	}
+	c->tag[unit] = CENSUS_NONE;
+}
+
+/* Let a unit that is not counted be tried the next time. */
+static void let_loose(struct census *c, uint64_t unit)
 {
 	uint64_t bit = 1ull << unit % 64;
 
-	c->loose[unit / 64] |= bit;
-	if (!(c->out[unit / 64] & bit) && c->tag[unit] != CENSUS_NONE) {
-		uint32_t used;
-		unsigned int class = class_of(c, unit, &used), cell = heat_cell(c->now, used);
-
-		for (uint64_t b = unit * c->unit; b < unit_end(c, unit); b++) {
-			const struct heat *h = &c->heat[b];
-			struct census_row *row;
-
-			if (!(h->flags & HEAT_PRESENT))
-				continue;
-			row = c->rows[c->row_of[census_row_index(h->tier, h->flags & HEAT_FRESH, class)] - 1];
-			row->nr--;
-			row->cell[cell]--;
-		}
-		c->tag[unit] = CENSUS_NONE;
-	}
 	c->out[unit / 64] |= bit;
+	c->loose[unit / 64] |= bit;
 	c->walk[unit / 64] &= ~bit;
+}
+
+static void loosen(struct census *c, uint64_t unit)
+{
+	uncount(c, unit);
+	let_loose(c, unit);
 }
 
 void census_loosen(struct census *c, uint64_t block)
@@ -225,23 +238,6 @@ void census_advance(struct census *c, struct heat_rates *rates, uint32_t now, ui
 					(double)c->ages[i][cell] * since / HEAT_SEC;
 	if (c->nr)
 		sweep(c, since);
-}
-
-unsigned int census_see(struct census *c, uint64_t block, struct heat_rates *rates, const struct heat_look *look)
-{
-	struct heat *h = &c->heat[block];
-	unsigned int saw;
-
-	/* most of a sparse region is neither there nor was it */
-	if (!(look->flags & HEAT_PRESENT) && !(h->flags & HEAT_PRESENT))
-		return 0;
-	census_loosen(c, block);
-	if (h->flags & HEAT_PRESENT)
-		c->ages[heat_count_class(h->uses)][heat_cell(c->now, h->used)]--;
-	saw = heat_see(h, rates, look, c->now, 0);
-	if (h->flags & HEAT_PRESENT)
-		c->ages[heat_count_class(h->uses)][heat_cell(c->now, h->used)]++;
-	return saw;
 }
 
 /* How long this block is still held out of the counts; 0: not any more. */
@@ -351,10 +347,9 @@ static bool count_block(struct census *c, uint64_t block)
 }
 
 /* Count a unit, or say for how long it cannot be, and whether it must be looked at all the same. */
-static uint32_t settle(struct census *c, uint64_t unit, const struct heat_keys *keys, uint32_t residence,
-		       uint32_t prefetch, bool *walk)
+static uint32_t settle(struct census *c, uint64_t unit, const struct heat_keys *keys, bool *walk)
 {
-	uint32_t left = 0;
+	uint32_t left = 0, residence = c->residence, prefetch = c->prefetch;
 
 	if (c->unit == 1) {
 		left = held(&c->heat[unit], c->now, residence, prefetch);
@@ -375,6 +370,48 @@ static uint32_t settle(struct census *c, uint64_t unit, const struct heat_keys *
 	return *walk;
 }
 
+/* Whether a unit that was out of the counts stays there: for so long, 0 for no longer. */
+static void hold(struct census *c, uint64_t unit, uint32_t left, bool walk)
+{
+	uint64_t word = unit / 64, bit = 1ull << unit % 64;
+
+	if (!left) {
+		c->out[word] &= ~bit;
+	} else {
+		if (!c->out[word] || (int32_t)(c->now + left - c->due[word]) < 0)
+			c->due[word] = c->now + left;
+		c->out[word] |= bit;
+	}
+	c->loose[word] &= ~bit;
+	c->walk[word] = walk ? c->walk[word] | bit : c->walk[word] & ~bit;
+}
+
+unsigned int census_see(struct census *c, uint64_t block, struct heat_rates *rates, const struct heat_look *look)
+{
+	struct heat *h = &c->heat[block];
+	unsigned int saw;
+
+	/* most of a sparse region is neither there nor was it */
+	if (!(look->flags & HEAT_PRESENT) && !(h->flags & HEAT_PRESENT))
+		return 0;
+	uncount(c, c->unit == 1 ? block : block / c->unit);
+	if (h->flags & HEAT_PRESENT)
+		c->ages[heat_count_class(h->uses)][heat_cell(c->now, h->used)]--;
+	saw = heat_see(h, rates, look, c->now, 0);
+	if (h->flags & HEAT_PRESENT)
+		c->ages[heat_count_class(h->uses)][heat_cell(c->now, h->used)]++;
+	/* a unit is counted when all that changes in it has changed; a block at once, while it is at hand */
+	if (c->unit == 1 && c->settled) {
+		bool walk;
+		uint32_t left = settle(c, block, NULL, &walk);
+
+		hold(c, block, left, walk);
+	} else {
+		let_loose(c, c->unit == 1 ? block : block / c->unit);
+	}
+	return saw;
+}
+
 /* Which of 64 units are to be counted now if they can be. */
 static uint64_t to_settle(const struct census *c, uint64_t word)
 {
@@ -387,6 +424,9 @@ void census_settle(struct census *c, const struct heat_keys *keys, uint32_t resi
 {
 	uint64_t units = census_units(c);
 
+	c->settled = true;
+	c->residence = residence;
+	c->prefetch = prefetch;
 	for (uint64_t word = 0; word * 64 < units; word++) {
 		uint64_t bits = to_settle(c, word);
 		uint32_t next = c->due[word] - c->now;
@@ -403,7 +443,7 @@ void census_settle(struct census *c, const struct heat_keys *keys, uint32_t resi
 		for (; bits; bits &= bits - 1) {
 			uint64_t bit = bits & -bits, unit = word * 64 + (unsigned int)__builtin_ctzll(bits);
 			bool walk;
-			uint32_t left = settle(c, unit, keys, residence, prefetch, &walk);
+			uint32_t left = settle(c, unit, keys, &walk);
 
 			c->walk[word] = walk ? c->walk[word] | bit : c->walk[word] & ~bit;
 			if (!left)

@@ -59,6 +59,9 @@ struct census_array {
  * @unit:	blocks of a unit, at least 1
  * @nr:		blocks
  * @now:	the time that the cells are right for
+ * @settled:	@residence and @prefetch are known
+ * @residence:	as in struct decide_rules, by which blocks were held out of the counts
+ * @prefetch:	likewise
  * @swept:	the first unit that the next sweep looks at
  * @heat:	by block
  * @tag:	by unit: its mark (census_mark() of its row, CENSUS_MIXED if it is in several, CENSUS_NONE), and above that
@@ -77,6 +80,9 @@ struct census {
 	uint32_t unit;
 	uint64_t nr;
 	uint32_t now;
+	bool settled;
+	uint32_t residence;
+	uint32_t prefetch;
 	uint64_t swept;
 	struct heat *heat;
 	uint32_t *tag;
