@@ -89,8 +89,8 @@ struct bench_arm {
 
 /*
  * Measure each arm @rounds times, one after the other in each round, so that what changes meanwhile changes for all.
- * The first round, in which everything is still cold, comes on top and does not count. 0, or what an arm has failed
- * with.
+ * A first round, in which everything is still cold, comes on top and does not count; with @rounds 0 it is all there
+ * is. 0, or what an arm has failed with.
  */
 int bench_in_turn(struct bench_arm *arms, size_t nr, unsigned int rounds);
 

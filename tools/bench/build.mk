@@ -4,7 +4,7 @@
 # the sources.
 progs		+= kvoff-bench
 kvoff-bench-src	:= $(wildcard tools/bench/*.c) tools/json.c tools/json_read.c \
-		   tests/kselftest/rig.c tests/kselftest/bytes.c
+		   $(addprefix tests/kselftest/,rig.c bytes.c framed_rig.c)
 kvoff-bench-kvoff := y
 kvoff-bench-ldlibs := -lm
 

@@ -71,7 +71,7 @@ static const char *where(const struct bench *b)
 
 static int run(char **names, const char *json)
 {
-	struct bench_out out = { 0 };
+	struct bench_out out = { .loud = true };
 	int ret, status;
 	FILE *f;
 

@@ -46,13 +46,13 @@ double bench_median(double *values, size_t nr)
 
 int bench_in_turn(struct bench_arm *arms, size_t nr, unsigned int rounds)
 {
-	double *values = calloc(nr * rounds, sizeof(*values));
-	unsigned int round;
+	unsigned int round, warm = rounds ? 1 : 0, all = rounds ? rounds : 1;
+	double *values = calloc(nr * all, sizeof(*values));
 	size_t i;
 
 	if (!values)
 		return -ENOMEM;
-	for (round = 0; round <= rounds; round++) {
+	for (round = 0; round < all + warm; round++) {
 		for (i = 0; i < nr; i++) {
 			double value = arms[i].run(arms[i].ctx);
 
@@ -60,13 +60,13 @@ int bench_in_turn(struct bench_arm *arms, size_t nr, unsigned int rounds)
 				free(values);
 				return value > -1 ? -EIO : (int)value;
 			}
-			if (round)
-				values[i * rounds + round - 1] = value;
+			if (round >= warm)
+				values[i * all + round - warm] = value;
 		}
 	}
 	for (i = 0; i < nr; i++) {
-		arms[i].median = bench_median(values + i * rounds, rounds);
-		arms[i].min = values[i * rounds];
+		arms[i].median = bench_median(values + i * all, all);
+		arms[i].min = values[i * all];
 	}
 	free(values);
 	return 0;

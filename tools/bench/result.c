@@ -68,6 +68,8 @@ void bench_row(struct bench_out *out, const struct bench_row *row, const char *f
 	line->row = *row;
 	line->row.unit = copy(row->unit);
 	line->row.peer = copy(row->peer);
+	if (out->loud)
+		fprintf(stderr, "  %s: %.6g %s\n", line->text, row->value, row->unit ?: "");
 }
 
 void bench_note(struct bench_out *out, const char *fmt, ...)
@@ -96,7 +98,7 @@ void result_free(struct bench_out *out)
 		free(r->where);
 	}
 	free(out->results);
-	*out = (struct bench_out){};
+	*out = (struct bench_out){ .loud = out->loud };
 }
 
 double row_ratio(const struct bench_row *row)

@@ -48,10 +48,12 @@ struct bench_result {
  * struct bench_out - what several benchmarks have found; begin with {}
  * @results:	the last one is the one that rows are added to
  * @nr:		number of @results
+ * @loud:	say each value as it comes: measuring may take minutes
  */
 struct bench_out {
 	struct bench_result *results;
 	size_t nr;
+	bool loud;
 };
 
 struct bench_result *result_begin(struct bench_out *out, const char *name, const char *where);
