@@ -72,8 +72,8 @@ static void step_begin(struct server *s)
 	}
 	for (unsigned int t = 0; t < s->machine.nr_tiers; t++)
 		all += (double)blocks[t];
-	/* attention is never faster than DRAM: only what comes on top is waiting for blocks that are elsewhere */
-	s->step_bare = s->now + fmax(s->model->decode_ms, all / s->machine.tier[0].blocks_per_ms);
+	s->step_ms = s->now;
+	s->step_bare = fmax(s->model->decode_ms, all / s->machine.tier[0].blocks_per_ms);
 	s->step_end = s->now + s->model->decode_ms;
 	for (unsigned int t = 0; t < s->machine.nr_tiers; t++) {
 		s->step_end = fmax(s->step_end, sim_read(&s->machine, t, s->now, (double)blocks[t]));
@@ -86,13 +86,14 @@ static void step_begin(struct server *s)
 
 void answer_step(struct server *s)
 {
-	double stall = fmax(0, s->step_end - s->step_bare);
+	double took = s->step_end - s->step_ms;
 	uint32_t kept = 0;
 
 	for (uint32_t i = 0; i < s->nr_active; i++) {
 		struct answer *a = &s->active[i];
 
-		s->outcomes[a->request].stall += stall;
+		s->outcomes[a->request].stall += took - s->model->decode_ms;
+		s->outcomes[a->request].excess += fmax(0, took - s->step_bare);
 		a->left--;
 		if (s->now - a->sampled_ms >= s->model->sample_ms) {
 			a->sampled_ms = s->now;

@@ -79,7 +79,7 @@ static void begin(struct server *s, uint32_t i, double *gpu)
 	struct outcome *o = &s->outcomes[i];
 	uint32_t hits = keep_prefix(s, r);
 	double cached = hits * model->block_tokens, loaded, beside, rest, again = 0;
-	double tokens = r->input > cached ? r->input - cached : 1;
+	double tokens = r->input > cached ? r->input - cached : 1, bare = hits / s->machine.tier[0].blocks_per_ms;
 
 	for (uint32_t k = hits; k < r->nr; k++)
 		if (s->known[s->load->refs.block[r->first + k]])
@@ -87,7 +87,10 @@ static void begin(struct server *s, uint32_t i, double *gpu)
 	loaded = load_prefix(s, r, hits) - s->now;
 	beside = tokens / model->prefill_tps * 1e3 * model->overlap_percent / 100;
 	rest = tokens / model->prefill_tps * 1e3 - beside;
+	if (model->pcie_mbps > 0)
+		bare = fmax(bare, hits * model->block_bytes / (model->pcie_mbps * 1e3));
 	o->stall = fmax(0, loaded - beside);
+	o->excess = fmax(0, loaded - fmax(beside, bare));
 	o->ttft = s->now - arrival(s, i) + fmax(loaded, beside) + rest;
 	o->kept = o->ttft <= model->objective_ms;
 	*gpu = s->now + fmax(loaded, beside) + rest;
@@ -145,6 +148,9 @@ static void finish(struct server *s, double from_ms)
 		kept += s->outcomes[first + i].kept;
 	}
 	result->stall = spread(v, nr);
+	for (uint32_t i = 0; i < nr; i++)
+		v[i] = s->outcomes[first + i].excess;
+	result->excess = spread(v, nr);
 	for (uint32_t i = 0; i < nr; i++)
 		v[i] = s->outcomes[first + i].ttft;
 	result->ttft = spread(v, nr);

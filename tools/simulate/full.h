@@ -40,8 +40,8 @@ struct sim_spread {
  * @promoted_bytes, @demoted_bytes: moved
  * @reread_bytes: promoted, and read before they were demoted
  * @twice:	moves of blocks that had moved within the window before
- * @stall:	time that a request waited for blocks while nothing was computed for it; where answers are decoded in place,
- *		that their tokens took longer than they would with all blocks in DRAM
+ * @stall:	time that a request waited for blocks while nothing was computed for it
+ * @excess:	of it, what it would not have waited were all blocks in DRAM and nobody else reading
  * @ttft:	time to first token
  * @goodput:	requests a second that kept the objective
  * @kept:	share of the requests that did
@@ -51,7 +51,7 @@ struct sim_spread {
 struct sim_result {
 	uint64_t requests, prefilled, recomputed, rereads, fast_rereads, twice;
 	double seconds, read_bytes, promoted_bytes, demoted_bytes, reread_bytes;
-	struct sim_spread stall, ttft;
+	struct sim_spread stall, excess, ttft;
 	double goodput, kept, busy, fast_busy, far_busy;
 };
 

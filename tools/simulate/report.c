@@ -89,7 +89,7 @@ void sim_json_plain(struct json *j, const struct sim_options *o, const struct si
 
 /* The rows of the full simulation: a name for JSON, one for people, and how to print it. */
 enum full_row {
-	ROW_RECOMPUTED, ROW_STALL_P50, ROW_STALL_P99, ROW_TTFT_P50, ROW_TTFT_P99, ROW_GOODPUT, ROW_KEPT, ROW_MOVED,
+	ROW_RECOMPUTED, ROW_STALL_P50, ROW_STALL_P99, ROW_EXCESS_P50, ROW_EXCESS_P99, ROW_TTFT_P50, ROW_TTFT_P99, ROW_GOODPUT, ROW_KEPT, ROW_MOVED,
 	ROW_MOVED_SHARE, ROW_PRECISION, ROW_TWICE, ROW_FAST, ROW_FAR, ROW_BUSY, ROW_FAST_BUSY, ROW_FAR_BUSY, NR_ROWS
 };
 
@@ -102,6 +102,8 @@ static const struct {
 	[ROW_RECOMPUTED] = { "recomputed_tokens", "recomputed, 1000 tokens", 0, 1e-3 },
 	[ROW_STALL_P50] = { "stall_p50_ms", "load stall p50, ms", 1, 1 },
 	[ROW_STALL_P99] = { "stall_p99_ms", "load stall p99, ms", 1, 1 },
+	[ROW_EXCESS_P50] = { "excess_p50_ms", "  over DRAM's p50, ms", 1, 1 },
+	[ROW_EXCESS_P99] = { "excess_p99_ms", "  over DRAM's p99, ms", 1, 1 },
 	[ROW_TTFT_P50] = { "ttft_p50_ms", "first token p50, ms", 0, 1 },
 	[ROW_TTFT_P99] = { "ttft_p99_ms", "first token p99, ms", 0, 1 },
 	[ROW_GOODPUT] = { "goodput_per_s", "goodput, requests/s", 3, 1 },
@@ -130,6 +132,8 @@ static double full_value(const struct sim_result *r, enum full_row row)
 	case ROW_RECOMPUTED: return (double)r->recomputed;
 	case ROW_STALL_P50: return r->stall.p50;
 	case ROW_STALL_P99: return r->stall.p99;
+	case ROW_EXCESS_P50: return r->excess.p50;
+	case ROW_EXCESS_P99: return r->excess.p99;
 	case ROW_TTFT_P50: return r->ttft.p50;
 	case ROW_TTFT_P99: return r->ttft.p99;
 	case ROW_GOODPUT: return r->goodput;
@@ -210,6 +214,7 @@ void sim_json_full(struct json *j, const struct sim_options *o, enum sim_consume
 		json_double(j, "promoted_bytes", r->promoted_bytes);
 		json_double(j, "demoted_bytes", r->demoted_bytes);
 		json_double(j, "stall_mean_ms", r->stall.mean);
+		json_double(j, "excess_mean_ms", r->excess.mean);
 		json_double(j, "ttft_mean_ms", r->ttft.mean);
 		json_end(j);
 	}

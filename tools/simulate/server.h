@@ -14,11 +14,13 @@
 /**
  * struct outcome - of one request
  * @stall:	waited for blocks so far
+ * @excess:	of it, for blocks that were not in DRAM, or for others
  * @ttft:	time to first token
  * @kept:	it kept the objective
  */
 struct outcome {
 	double stall;
+	double excess;
 	double ttft;
 	bool kept;
 };
@@ -49,8 +51,8 @@ struct answer {
  * @owners:	sessions that will need it, as far as the server knows
  * @index, @index_links: all blocks that exist, the least recently used last; at most @index_max
  * @waiting:	answers in order of @begin_ms, @nr_waiting of them from @head_waiting on
- * @active:	answers that are being decoded; @step_end: when they all have their next token; @step_bare: when
- *		they would, were all blocks in DRAM that nobody else reads
+ * @active:	answers that are being decoded; @step_end: when they all have their next token; @step_ms: when it
+ *		began; @step_bare: how long it would take with all blocks in DRAM
  * @counting:	what happens now is reported
  */
 struct server {
@@ -79,7 +81,7 @@ struct server {
 	uint32_t head_waiting, nr_waiting;
 	struct answer *active;
 	uint32_t nr_active;
-	double step_end, step_bare;
+	double step_end, step_ms, step_bare;
 };
 
 #define MARK_PROMOTED	1	/* came up and was not read since */
