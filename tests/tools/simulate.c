@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * kvoff-replay --simulate: each policy does what it should on a trace small enough to be done by hand, and misses as often as
- * libCacheSim's on a real one; the model's times are what its rules give; bad input is refused; the same seed gives the
- * same results.
+ * kvoff-replay --simulate: each policy does what it should on a trace small enough to be done by hand, and misses as
+ * often as libCacheSim's on a real one; the model's times are what its rules give; bad input is refused; the same seed
+ * gives the same results.
  */
 #include <math.h>
 #include <stdio.h>
@@ -137,7 +137,8 @@ static void test_library(void)
 		 json_member_number(row("hit_share", "belady", 1, NULL), "share", 0),
 		 json_member_number(row("hit_share", "belady", 5, NULL), "share", 0));
 	ktap_note("first touch at 1 and 20 %%, Belady at 1 and 5 %%: %s", text);
-	ktap_result(!strcmp(text, "0.129 0.400 0.672 1.000"), "first touch and Belady's bound are what is known of the trace");
+	ktap_result(!strcmp(text, "0.129 0.400 0.672 1.000"),
+		    "first touch and Belady's bound are what is known of the trace");
 }
 
 static void test_daemon(void)
@@ -154,18 +155,21 @@ static void test_daemon(void)
 			    json_member_number(own, "rereads", -1) == json_member_number(low, "rereads", -2),
 		    "kvoffd is better than first touch, and no better than the bound");
 
-	simulate("--hit-share-only --requests 2000 --fast 10 --policy kvoffd,first-touch --daemon name=static", REAL_TRACE);
+	simulate("--hit-share-only --requests 2000 --fast 10 --policy kvoffd,first-touch --daemon name=static",
+		 REAL_TRACE);
 	own = row("hit_share", "kvoffd", 10, NULL);
 	ktap_result(is(own, "promoted_blocks", 0) && is(own, "demoted_blocks", 0) &&
-			    is(own, "share", json_member_number(row("hit_share", "first-touch", 10, NULL), "share", -1)),
+			    is(own, "share",
+			       json_member_number(row("hit_share", "first-touch", 10, NULL), "share", -1)),
 		    "kvoffd that is told to move nothing is first touch");
 }
 
 /* Blocks of 1 MB: DRAM reads one in 1 ms, the second tier in 10 ms; 100 tokens a block, 1 ms a token. */
-#define MODEL	"--consumer gpu --set sessions_percent=100 --set block_bytes=1000000 --set block_tokens=100 "                 \
-		"--set capacity_percent=100 --set headroom_percent=0 --set reserve_percent=0 --set dram_mbps=1000 "            \
-		"--set dram_ns=0 --set cxl_ns=0 --set cxl_mbps=100 --set cxl_devices=1 --set pcie_mbps=1000000 "              \
-		"--set prefill_tps=1000 --set objective_ms=300 --fast 40 "
+#define MODEL \
+	"--consumer gpu --set sessions_percent=100 --set block_bytes=1000000 --set block_tokens=100 " \
+	"--set capacity_percent=100 --set headroom_percent=0 --set reserve_percent=0 --set dram_mbps=1000 " \
+	"--set dram_ns=0 --set cxl_ns=0 --set cxl_mbps=100 --set cxl_devices=1 --set pcie_mbps=1000000 " \
+	"--set prefill_tps=1000 --set objective_ms=300 --fast 40 "
 #define FIRST	REQUEST(0, 400, 1, "0, 1, 2, 3")
 #define SECOND(t)	REQUEST(t, 500, 1, "0, 1, 2, 3, 4")
 
@@ -177,7 +181,8 @@ static void test_model(void)
 	put("t.jsonl", FIRST SECOND(10000));
 	simulate(MODEL "--set overlap_percent=0 --policy first-touch,dram-only,striping", scratch("t.jsonl"));
 	r = row("results", "first-touch", 40, "gpu");
-	ktap_result(is(r, "stall_p50_ms", 0) && is(r, "stall_p99_ms", 20) && is(r, "excess_p99_ms", 16) && is(r, "ttft_p50_ms", 120) &&
+	ktap_result(is(r, "stall_p50_ms", 0) && is(r, "stall_p99_ms", 20) &&
+			    is(r, "excess_p99_ms", 16) && is(r, "ttft_p50_ms", 120) &&
 			    is(r, "ttft_p99_ms", 400) && is(r, "read_bytes", 4e6) && is(r, "reread_share_fast", 0.5) &&
 			    is(r, "prefilled_tokens", 500) && is(r, "recomputed_tokens", 0) && is(r, "moved_bytes", 0),
 		    "the slower tier decides when a prefix is loaded");
@@ -190,7 +195,8 @@ static void test_model(void)
 
 	simulate(MODEL "--set overlap_percent=100 --policy first-touch", scratch("t.jsonl"));
 	r = row("results", "first-touch", 40, "gpu");
-	ktap_result(is(r, "stall_p99_ms", 0) && is(r, "ttft_p50_ms", 100), "loading is hidden behind a prefill that is longer");
+	ktap_result(is(r, "stall_p99_ms", 0) && is(r, "ttft_p50_ms", 100),
+		    "loading is hidden behind a prefill that is longer");
 
 	simulate(MODEL "--set overlap_percent=10 --set pcie_mbps=100 --policy first-touch", scratch("t.jsonl"));
 	r = row("results", "first-touch", 40, "gpu");
@@ -209,9 +215,11 @@ static void test_model(void)
 
 	/* one token every 10 ms, 4 ms of DRAM for four blocks; two of them are in the second tier */
 	put("t.jsonl", REQUEST(0, 400, 11, "0, 1, 2, 3"));
-	simulate(MODEL "--consumer cpu --set pcie_mbps=0 --set decode_ms=10 --fast 50 --policy first-touch", scratch("t.jsonl"));
+	simulate(MODEL "--consumer cpu --set pcie_mbps=0 --set decode_ms=10 --fast 50 --policy first-touch",
+		 scratch("t.jsonl"));
 	r = row("results", "first-touch", 50, "cpu");
-	ktap_result(is(r, "stall_p99_ms", 100) && is(r, "excess_p99_ms", 100) && is(r, "read_bytes", 40e6) && is(r, "seconds", 0.6),
+	ktap_result(is(r, "stall_p99_ms", 100) && is(r, "excess_p99_ms", 100) && is(r, "read_bytes", 40e6) &&
+			    is(r, "seconds", 0.6),
 		    "blocks that are read in place are read for each token");
 }
 
@@ -239,11 +247,12 @@ static void test_report(void)
 	const struct json_value *model, *load;
 
 	put("t.jsonl", by_hand);
-	simulate("--fast 50 --set cxl_ns=333 --set gpus.speed=3 --seed 7 --hints 50 --policy lru,kvoffd --set sessions_percent=100",
+	simulate("--fast 50 --set cxl_ns=333 --set gpus.speed=3 --seed 7 --hints 50 --policy lru,kvoffd "
+		 "--set sessions_percent=100",
 		 scratch("t.jsonl"));
 	model = json_member(json_member(json_member(report, "consumers"), "gpus"), "model");
-	ktap_result(is(model, "cxl_ns", 333) && is(model, "speed", 3) && is(model, "servers", 8) && is(report, "seed", 7) &&
-			    is(report, "hints_percent", 50),
+	ktap_result(is(model, "cxl_ns", 333) && is(model, "speed", 3) && is(model, "servers", 8) &&
+			    is(report, "seed", 7) && is(report, "hints_percent", 50),
 		    "every number is in the report");
 	ktap_result(row("results", "kvoffd", 50, "cpu") && row("results", "kvoffd", 50, "gpu") &&
 			    row("results", "lru", 50, "gpus") && output_has("cxl_ns=333") &&
@@ -254,9 +263,11 @@ static void test_report(void)
 			    is(load, "sessions", 7),
 		    "what was simulated is in the report");
 
-	put("t.jsonl", REQUEST(0, 1, 1, "0, 1, 2") REQUEST(1, 1, 1, "0, 5, 6") REQUEST(2, 1, 1, "0, 1, 3, 4") REQUEST(3, 1, 1, "0, 5, 6, 7"));
+	put("t.jsonl", REQUEST(0, 1, 1, "0, 1, 2") REQUEST(1, 1, 1, "0, 5, 6") REQUEST(2, 1, 1, "0, 1, 3, 4")
+			       REQUEST(3, 1, 1, "0, 5, 6, 7"));
 	simulate("--hit-share-only --fast 50 --policy lru", scratch("t.jsonl"));
-	ktap_result(is(json_member(report, "load"), "sessions", 2), "a request that extends one before continues its session");
+	ktap_result(is(json_member(report, "load"), "sessions", 2),
+		    "a request that extends one before continues its session");
 
 	put("t.jsonl", by_hand);
 	simulate("--hit-share-only --fast 50 --policy lru --split-at 50", scratch("t.jsonl"));
@@ -265,7 +276,8 @@ static void test_report(void)
 
 static void test_csv(void)
 {
-	put("t.csv", "id,when,what\n1,0,a\n2,0.001,b\n3,0.002,a\n4,0.003,\"c,\"\"d\"\n5,0.004,b\n6,0.005,e\n7,0.006,a\n");
+	put("t.csv", "id,when,what\n1,0,a\n2,0.001,b\n3,0.002,a\n"
+		     "4,0.003,\"c,\"\"d\"\n5,0.004,b\n6,0.005,e\n7,0.006,a\n");
 	simulate("--hit-share-only --fast 50 --csv time=when,block=what,unit=s", scratch("t.csv"));
 	ktap_result(is(row("hit_share", "lru", 50, NULL), "rereads_fast", 1) &&
 			    is(row("hit_share", "lru", 50, NULL), "demoted_blocks", 4),
@@ -315,12 +327,14 @@ static void test_bad(void)
 	for (size_t i = 0; i < NR_BAD; i++) {
 		put(bad[i].file, bad[i].text);
 		simulate(bad[i].options, scratch("%s", bad[i].file));
-		ktap_result(run_status == 2 && output_has(bad[i].expected), "refused: %s %s", bad[i].options, bad[i].file);
+		ktap_result(run_status == 2 && output_has(bad[i].expected),
+			    "refused: %s %s", bad[i].options, bad[i].file);
 	}
 	run("$BIN/kvoff-replay --simulate /nowhere/t.jsonl");
 	ktap_result(run_status == 2 && output_has("/nowhere/t.jsonl: cannot be opened"), "refused: no such trace");
 	run("$BIN/kvoff-replay --generate cats");
-	ktap_result(run_status == 2 && output_has("--generate cats: expected \"agents\""), "refused: nothing it can generate");
+	ktap_result(run_status == 2 && output_has("--generate cats: expected \"agents\""),
+		    "refused: nothing it can generate");
 }
 
 static void test_seeds(void)
@@ -330,8 +344,8 @@ static void test_seeds(void)
 	ktap_result(!run_status, "the same seed generates the same trace");
 	run("$BIN/kvoff-replay --generate agents --seconds 600 --seed 4 | cmp - %s", scratch("a.jsonl"));
 	ktap_result(run_status, "another seed another one");
-	run("$BIN/kvoff-replay --simulate --fast 10 --hints 50 --set sessions_percent=50 --tick-ms 500 --json %s %s >/dev/null && "
-	    "$BIN/kvoff-replay --simulate --fast 10 --hints 50 --set sessions_percent=50 --tick-ms 500 --json - %s | cmp - %s",
+	run("S='--simulate --fast 10 --hints 50 --set sessions_percent=50 --tick-ms 500'; "
+	    "$BIN/kvoff-replay $S --json %s %s >/dev/null && $BIN/kvoff-replay $S --json - %s | cmp - %s",
 	    scratch("1.json"), scratch("a.jsonl"), scratch("a.jsonl"), scratch("1.json"));
 	ktap_result(!run_status, "two runs with the same seed agree in everything");
 }

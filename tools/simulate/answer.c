@@ -80,7 +80,8 @@ static void step_begin(struct server *s)
 		if (!s->counting)
 			continue;
 		s->result->read_bytes += (double)blocks[t] * s->model->block_bytes;
-		*(t ? &s->result->far_busy : &s->result->fast_busy) += (double)blocks[t] / s->machine.tier[t].blocks_per_ms;
+		*(t ? &s->result->far_busy : &s->result->fast_busy) +=
+			(double)blocks[t] / s->machine.tier[t].blocks_per_ms;
 	}
 }
 

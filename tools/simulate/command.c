@@ -22,13 +22,14 @@ static const char usage_text[] =
 	"       kvoff-replay --generate agents [--seed N] [--seconds N] [--scale X]\n"
 	"Say what placement policies would be worth for a trace, in virtual time.\n"
 	"\n"
-	"  --policy NAME,...|all  dram-only, dram-nvme, striping, first-touch, lru, lfu, arc, s3-fifo, tinylfu, kvoffd, belady\n"
+	"  --policy NAME,...|all  dram-only, dram-nvme, striping, first-touch, lru, lfu, arc, s3-fifo, tinylfu,\n"
+	"                         kvoffd, belady (default all)\n"
 	"  --fast PERCENT,...     sizes of the fast tier, of all tiers together (default 10,20,33,50)\n"
 	"  --consumer NAME,...|all  who reads: cpu, gpu, gpus (default all)\n"
 	"  --set [CONSUMER.]KEY=VALUE  a number of the model, below\n"
 	"  --daemon KEY=VALUE     a key of kvoffd.conf(5), of [policy], [daemon] or [links]\n"
 	"  --hit-share-only       the plain comparison: moving costs nothing, the fast tier is a share of all blocks\n"
-	"  --tick-ms N            kvoffd looks so often: in the plain comparison (default 1000), else as --set tick_ms=N\n"
+	"  --tick-ms N            kvoffd looks so often (default 100, in the plain comparison 1000)\n"
 	"  --split-at PERCENT     report only what comes after this part of the trace's time\n"
 	"  --end-at PERCENT       leave out what comes after this part of it\n"
 	"  --hints PERCENT        so many of the sessions announce their end with their last request\n"
@@ -38,14 +39,15 @@ static const char usage_text[] =
 	"                         the trace is CSV with these columns (default: JSON lines)\n"
 	"  --json FILE            write the results as JSON too, \"-\" for standard output instead of the tables\n"
 	"  --progress             say what is being simulated\n"
-	"  --seconds N            length of a generated trace (default 3600); --scale X: so many times the load (default 1)\n"
+	"  --seconds N            length of a generated trace (default 3600)\n"
+	"  --scale X              so many times its load (default 1)\n"
 	"\n"
 	"numbers of the model\n";
 
 enum {
 	OPT_SIMULATE = 256, OPT_GENERATE, OPT_POLICY, OPT_FAST, OPT_CONSUMER, OPT_SET, OPT_DAEMON, OPT_PLAIN, OPT_TICK,
-	OPT_SPLIT, OPT_END, OPT_HINTS, OPT_SEED, OPT_SKIP, OPT_REQUESTS, OPT_CSV, OPT_JSON, OPT_PROGRESS, OPT_SECONDS, OPT_SCALE,
-	OPT_HELP,
+	OPT_SPLIT, OPT_END, OPT_HINTS, OPT_SEED, OPT_SKIP, OPT_REQUESTS, OPT_CSV, OPT_JSON, OPT_PROGRESS,
+	OPT_SECONDS, OPT_SCALE, OPT_HELP,
 };
 
 static const struct option longopts[] = {
@@ -110,7 +112,8 @@ static void policy_option(struct sim_options *o, const char *list)
 		bool all = n == 3 && !strncmp(at, "all", 3);
 
 		if (!p && !all)
-			bad_option("policy", list, "expected names that --simulate --help lists, with commas between them");
+			bad_option("policy", list,
+				   "expected names that --simulate --help lists, with commas between them");
 		for (unsigned int i = 0; sim_policies[i]; i++) {
 			bool have = false;
 
@@ -133,7 +136,8 @@ static void fast_option(struct sim_options *o, const char *list)
 		double v = strtod(at, &end);
 
 		if (end == at || (*end && *end != ',') || !(v > 0 && v <= 100) || o->nr_fast == SIM_FAST_MAX)
-			bad_option("fast", list, "expected up to 16 percentages above 0 and up to 100, with commas between them");
+			bad_option("fast", list,
+				   "expected up to 16 percentages above 0 and up to 100, with commas between them");
 		o->fast[o->nr_fast++] = v;
 		at = end + (*end == ',');
 	}
@@ -366,7 +370,8 @@ static int run_consumer(const struct sim_options *o, enum sim_consumer c, const 
 
 		rows[i].policy = o->policies[i % o->nr_policies];
 		if (o->progress)
-			fprintf(stderr, "%s %g %% %s\n", sim_consumer_names[c], setup.fast_percent, rows[i].policy->name);
+			fprintf(stderr, "%s %g %% %s\n", sim_consumer_names[c], setup.fast_percent,
+				rows[i].policy->name);
 		err = sim_full_run(load, rows[i].policy, &setup, &rows[i].full);
 	}
 	return err;

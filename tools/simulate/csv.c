@@ -64,8 +64,9 @@ int sim_csv_parse(struct sim_csv *csv, const char *text, char *err, size_t len)
 		} else if (key == 4 && !strncmp(text, "unit", 4) && size == 2 && !strncmp(value, "us", 2)) {
 			csv->ms = 0.001;
 		} else {
-			snprintf(err, len, "\"%.*s\": expected time=, block=, request=, input= or output= and a column's "
-				 "name, each once, or unit= and one of s, ms, us", (int)n, text);
+			snprintf(err, len,
+				 "\"%.*s\": expected time=, block=, request=, input= or output= and a column's name, "
+				 "each once, or unit= and one of s, ms, us", (int)n, text);
 			return -EINVAL;
 		}
 		text += n + (text[n] == ',');
@@ -252,7 +253,9 @@ static int load(struct reader *r, FILE *f)
 int sim_csv_load(struct trace *t, const char *path, const struct sim_csv *csv, size_t skip, size_t limit, char *err,
 		 size_t len)
 {
-	struct reader r = { .path = path, .csv = csv, .err = err, .len = len, .trace = t, .skip = skip, .limit = limit };
+	struct reader r = {
+		.path = path, .csv = csv, .err = err, .len = len, .trace = t, .skip = skip, .limit = limit,
+	};
 	FILE *f = strcmp(path, "-") ? fopen(path, "re") : stdin;
 	int ret;
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The only file of the simulator that knows the inside of kvoffd. What daemon/tick.c does with the kernel's tiers and
- * clock stands here with the simulator's; all else is kvoffd's own: observe.c, heat.c, decide.c, act.c, rules.c, conf.c.
+ * clock stands here with the simulator's; all else is kvoffd's own: observe.c, heat.c, decide.c, act.c, rules.c,
+ * conf.c.
  */
 #include <errno.h>
 #include <math.h>

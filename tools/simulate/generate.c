@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A workload of another shape than a chat service's: agents that work in steps and pause in between, for seconds while a
- * tool runs, for minutes while somebody thinks; all of them begin with one shared prefix. Now and then a batch job reads
- * through documents, twice each, in order. Some requests come once and never again.
+ * A workload of another shape than a chat service's: agents that work in steps and pause in between, for seconds while
+ * a tool runs, for minutes while somebody thinks; all of them begin with one shared prefix. Now and then a batch job
+ * reads through documents, twice each, in order. Some requests come once and never again.
  */
 #include <errno.h>
 #include <math.h>
@@ -17,7 +17,7 @@
 
 /* Blocks of the prefix that all agents share. */
 #define SHARED_BLOCKS	24
-/* Seconds from one agent's begin to the next; steps of an agent (mean); blocks that it begins with, that a step adds. */
+/* Seconds from one agent's begin to the next; its steps, the blocks it begins with, those that a step adds (means). */
 #define AGENT_EVERY	5.0
 #define AGENT_STEPS	14
 #define AGENT_BLOCKS	12
@@ -29,7 +29,7 @@
 /* Seconds from one request that never comes again to the next, and its blocks. */
 #define ONCE_EVERY	2.0
 #define ONCE_BLOCKS	14
-/* The batch job: when it begins first, how often, for how long it reads; a document every so often, of so many blocks. */
+/* The batch job: when it begins first, how often, for how long it reads; a document every so often, and its blocks. */
 #define BATCH_FIRST	420.0
 #define BATCH_EVERY	1500.0
 #define BATCH_SECONDS	300.0

@@ -337,7 +337,7 @@ void keep_move_end(struct server *s)
 
 void keep_tick(struct server *s)
 {
-	uint64_t room[SIM_TIERS];
+	uint64_t room[SIM_TIERS] = { 0 };
 
 	for (unsigned int t = 0; t < s->machine.nr_tiers; t++)
 		room[t] = sim_room(&s->machine, t);

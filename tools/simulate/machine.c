@@ -29,7 +29,8 @@ int sim_machine_init(struct sim_machine *m, const struct sim_model *model, uint3
 
 		tier->frames = t ? far / devices + (t <= far % devices) : fast;
 		tier->reserve = (uint64_t)ceil((double)tier->frames * model->reserve_percent / 100);
-		tier->blocks_per_ms = blocks_per_ms(model, !t ? model->dram_mbps : nvme ? model->nvme_mbps : model->cxl_mbps);
+		tier->blocks_per_ms = blocks_per_ms(model, !t ? model->dram_mbps :
+						    nvme ? model->nvme_mbps : model->cxl_mbps);
 		tier->latency_ms = (!t ? model->dram_ns : nvme ? model->nvme_ns : model->cxl_ns) / 1e6;
 		tier->half_duplex = !t;
 	}

@@ -2,8 +2,8 @@
 /*
  * The tiers of the simulated machine: which block has a frame where, moves that take time, links that are shared.
  *
- * Each tier has a link. Reads of requests queue up on it; moves are copied beside them, one after the other from one tier
- * to one other, at the rate of their budget, which the reads do not have meanwhile.
+ * Each tier has a link. Reads of requests queue up on it; moves are copied beside them, one after the other from one
+ * tier to one other, at the rate of their budget, which the reads do not have meanwhile.
  */
 #ifndef KVOFF_SIMULATE_MACHINE_H
 #define KVOFF_SIMULATE_MACHINE_H
@@ -68,7 +68,7 @@ struct sim_machine {
 	uint64_t changes;
 };
 
-/** sim_machine_init - with the tiers of @model; @fast, @far: frames. @far is of all far tiers together. 0 or -ENOMEM */
+/** sim_machine_init - with the tiers of @model; @fast, @far: frames, of all far tiers together. 0 or -ENOMEM */
 int sim_machine_init(struct sim_machine *m, const struct sim_model *model, uint32_t nr_blocks, uint64_t fast,
 		     uint64_t far, bool nvme);
 void sim_machine_free(struct sim_machine *m);

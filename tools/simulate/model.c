@@ -18,8 +18,8 @@ const struct sim_key sim_keys[] = {
 	KEY(block_bytes, 65536, 1e10, "bytes of a KV block"),
 	KEY(block_tokens, 1, 1e6, "tokens of a KV block"),
 	KEY(capacity_percent, 0.1, 100, "all tiers together, of the bytes of all blocks of the trace"),
-	KEY(headroom_percent, 0, 25, "free frames that the reference policies keep for new blocks, of the fast tier; and that the "
-	    "server keeps, of all"),
+	KEY(headroom_percent, 0, 25,
+	    "free frames that the reference policies keep for new blocks, of the fast tier; and the server, of all"),
 	KEY(reserve_percent, 0, 50, "free frames of a tier that new blocks may not take"),
 	KEY(dram_mbps, 1, 1e7, "bandwidth of DRAM, 10^6 bytes a second"),
 	KEY(dram_ns, 0, 1e6, "its latency"),
@@ -34,12 +34,12 @@ const struct sim_key sim_keys[] = {
 	KEY(pcie_mbps, 0, 1e7, "bandwidth of a GPU's link; 0: blocks are read in place"),
 	KEY(prefill_tps, 1, 1e8, "tokens a second that one prefill computes"),
 	KEY(overlap_percent, 0, 100, "part of a prefill that blocks can be loaded beside"),
-	KEY(decode_ms, 0, 1e5, "computing one token for the whole batch; with pcie_mbps not 0, nothing is read for it"),
+	KEY(decode_ms, 0, 1e5, "computing one token for the whole batch, where blocks are read in place"),
 	KEY(batch, 1, SIM_BATCH_MAX, "answers that are decoded side by side, reading all their blocks for each token"),
 	KEY(sample_ms, 100, 1e6, "time after which sampling finds a block that is being read in place"),
 	KEY(tick_ms, 1, 60000, "time between two ticks of kvoffd"),
 	KEY(objective_ms, 0, 1e9, "time to first token that a request of the goodput keeps"),
-	KEY(objective_token_ms, 0, 1e9, "mean time to each further token that it keeps, where answers are decoded here"),
+	KEY(objective_token_ms, 0, 1e9, "mean time to each further token that it keeps, if blocks are read in place"),
 	KEY(window_ms, 0, 1e9, "a block that moves twice in so long counts as moved to and fro"),
 };
 const unsigned int sim_nr_keys = sizeof(sim_keys) / sizeof(sim_keys[0]);
@@ -53,7 +53,8 @@ const char *const sim_consumer_titles[SIM_NR_CONSUMERS] = {
 /* 512 tokens of Llama-3.1-8B in bf16 are 64 MiB. DRAM: eight or twelve channels of DDR5; CXL: Gen5 x8 links. */
 static const struct sim_model base = {
 	.sessions_percent = 100, .speed = 1,
-	.block_bytes = 64 << 20, .block_tokens = 512, .capacity_percent = 60, .headroom_percent = 3, .reserve_percent = 2,
+	.block_bytes = 64 << 20, .block_tokens = 512, .capacity_percent = 60,
+	.headroom_percent = 3, .reserve_percent = 2,
 	.dram_mbps = 300000, .dram_ns = 100, .cxl_devices = 2, .cxl_mbps = 30000, .cxl_ns = 250,
 	.nvme_mbps = 12000, .nvme_ns = 100000, .nvme_percent = 100, .budget_percent = 25,
 	.servers = 1, .pcie_mbps = 55000, .prefill_tps = 20000, .overlap_percent = 90, .decode_ms = 20, .batch = 32,

@@ -42,7 +42,7 @@ extern const unsigned int sim_nr_keys;
 
 static inline double *sim_key_of(struct sim_model *model, const struct sim_key *key)
 {
-	return (double *)((char *)model + key->offset);
+	return (double *)(void *)((char *)model + key->offset);
 }
 
 /* Who reads the blocks. */

@@ -15,7 +15,8 @@ static inline void sim_owners_begin(uint32_t *owners, const struct sim_load *loa
 }
 
 /** sim_owners_end - the session has announced its end: is @i-th block of its last request needed by no other? */
-static inline bool sim_owners_end(uint32_t *owners, const struct sim_load *load, const struct sim_request *r, uint32_t i)
+static inline bool sim_owners_end(uint32_t *owners, const struct sim_load *load, const struct sim_request *r,
+				  uint32_t i)
 {
 	uint32_t *n = &owners[load->refs.block[r->first + i]];
 

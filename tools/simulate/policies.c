@@ -7,7 +7,9 @@
 #include "tools/simulate/policy.h"
 
 const struct sim_policy sim_dram_only = { .name = "dram-only", .title = "DRAM only", .kind = SIM_DRAM_ONLY };
-const struct sim_policy sim_striped = { .name = "striping", .title = "static striping by bandwidth", .kind = SIM_STRIPED };
+const struct sim_policy sim_striped = {
+	.name = "striping", .title = "static striping by bandwidth", .kind = SIM_STRIPED,
+};
 const struct sim_policy sim_first_touch = {
 	.name = "first-touch", .title = "first touch", .kind = SIM_FIRST_TOUCH, .plain = true,
 };

@@ -52,9 +52,9 @@ void sim_report_plain(FILE *f, const struct sim_options *o, const struct sim_loa
 	};
 	char label[32];
 
-	fprintf(f, "%u requests, %u sessions, %u references, %u blocks. A new block enters the fast tier, moving costs nothing;\n"
-		"the fast tier is a share of all blocks. Reported from %.0f %% of the time on; kvoffd looks every %.0f ms;\n"
-		"%.0f %% of the sessions announce their end; seed %llu.\n",
+	fprintf(f, "%u requests, %u sessions, %u references, %u blocks. A new block enters the fast tier, moving\n"
+		"costs nothing; the fast tier is a share of all blocks. Reported from %.0f %% of the time on;\n"
+		"kvoffd looks every %.0f ms; %.0f %% of the sessions announce their end; seed %llu.\n",
 		load->nr, load->nr_sessions, load->refs.nr, load->refs.nr_blocks, o->split, o->tick_ms, o->hints,
 		(unsigned long long)o->seed);
 	for (int what = 0; what < 3; what++) {
@@ -89,7 +89,8 @@ void sim_json_plain(struct json *j, const struct sim_options *o, const struct si
 
 /* The rows of the full simulation: a name for JSON, one for people, and how to print it. */
 enum full_row {
-	ROW_RECOMPUTED, ROW_STALL_P50, ROW_STALL_P99, ROW_EXCESS_P50, ROW_EXCESS_P99, ROW_TTFT_P50, ROW_TTFT_P99, ROW_GOODPUT, ROW_KEPT, ROW_MOVED,
+	ROW_RECOMPUTED, ROW_STALL_P50, ROW_STALL_P99, ROW_EXCESS_P50, ROW_EXCESS_P99, ROW_TTFT_P50, ROW_TTFT_P99,
+	ROW_GOODPUT, ROW_KEPT, ROW_MOVED,
 	ROW_MOVED_SHARE, ROW_PRECISION, ROW_TWICE, ROW_FAST, ROW_FAR, ROW_BUSY, ROW_FAST_BUSY, ROW_FAR_BUSY, NR_ROWS
 };
 
@@ -169,8 +170,8 @@ static void print_model(FILE *f, const struct sim_model *model)
 void sim_report_full(FILE *f, const struct sim_options *o, enum sim_consumer c, const struct sim_load *load,
 		     const struct sim_row *rows)
 {
-	fprintf(f, "%s\n%u requests, %u sessions, %u references, %u blocks; reported from %.0f %% of the time on; %.0f %% of the\n"
-		"sessions announce their end; seed %llu. The model:\n",
+	fprintf(f, "%s\n%u requests, %u sessions, %u references, %u blocks; reported from %.0f %% of the time on;\n"
+		"%.0f %% of the sessions announce their end; seed %llu. The model:\n",
 		sim_consumer_titles[c], load->nr, load->nr_sessions, load->refs.nr, load->refs.nr_blocks, o->split,
 		o->hints, (unsigned long long)o->seed);
 	print_model(f, &o->models[c]);

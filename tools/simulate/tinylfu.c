@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * W-TinyLFU (Einziger, Friedman and Manes, TOS'17): new blocks enter a small LRU window. What falls out of it enters the
- * main part, a segmented LRU, only if a sketch of recent uses counts more uses of it than of the block that would have
- * to go. The sketch is four rows of small counters, halved when it has seen ten uses a block of capacity.
+ * W-TinyLFU (Einziger, Friedman and Manes, TOS'17): new blocks enter a small LRU window. What falls out of it enters
+ * the main part, a segmented LRU, only if a sketch of recent uses counts more uses of it than of the block that would
+ * have to go. The sketch is four rows of small counters, halved when it has seen ten uses a block of capacity.
  */
 #include "tools/simulate/list.h"
 #include "tools/simulate/policy.h"
