@@ -98,8 +98,8 @@ static void expect(struct belady *b, uint32_t block, uint32_t next)
 static void belady_reference(void *state, uint32_t block, uint32_t at)
 {
 	struct belady *b = state;
-	/* what is being read is what is needed next */
-	uint32_t next = b->fast->in_place ? at : b->refs->next[at];
+	/* what is being read is needed at once */
+	uint32_t next = b->fast->in_place ? 0 : b->refs->next[at];
 
 	if (!b->fast->in[block]) {
 		if (b->fast->nr == b->fast->capacity) {
@@ -121,8 +121,7 @@ static void belady_release(void *state, uint32_t block, uint32_t at)
 {
 	struct belady *b = state;
 
-	/* else somebody else waits for it */
-	if (b->fast->in[block] && b->next[block] == at)
+	if (b->fast->in[block])
 		expect(b, block, b->refs->next[at]);
 }
 
