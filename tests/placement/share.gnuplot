@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Hit share over the size of the fast tier, a line a policy. data, output and what are given by tests/placement/plots.
-set terminal svg size 800,500 background "white"
+set terminal pngcairo size 800,500
 set output output
 set title what.": re-reads that the fast tier serves, moving costs nothing"
 set xlabel "fast tier, % of all blocks"
