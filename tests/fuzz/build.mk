@@ -3,8 +3,9 @@
 # Fuzz targets for what reads other people's bytes in user space, with the address and undefined-behaviour sanitizers. `make
 # check` gives each a fixed number of inputs; `make fuzz` goes on for FUZZ_SECONDS each, with clang's libFuzzer where it is
 # installed. Their objects are their own: the sanitizers are in nothing else.
-fuzz-targets		:= conf trace json observe
+fuzz-targets		:= conf csv trace json observe
 fuzz-conf-src		:= daemon/conf.c daemon/conf_key.c
+fuzz-csv-src		:= tools/simulate/csv.c tools/trace.c
 fuzz-trace-src		:= tools/trace.c
 fuzz-json-src		:= tools/json_read.c
 fuzz-observe-src	:= daemon/observe.c daemon/census.c daemon/heat.c

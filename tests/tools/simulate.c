@@ -242,6 +242,24 @@ static void test_moves(void)
 	ktap_result(is(r, "reread_share_fast", 0), "a block is where it was until its copy is done");
 }
 
+static void test_budget(void)
+{
+	static const char *const policies[] = { "lru", "kvoffd" };
+
+	simulate("--consumer gpus --requests 1500 --fast 20 --policy lru,kvoffd --set budget_percent=1 --tick-ms 500",
+		 REAL_TRACE);
+	for (size_t i = 0; i < 2; i++) {
+		const struct json_value *r = row("results", policies[i], 20, "gpus");
+		/* two devices of 30 GB/s, in each direction */
+		double most = 0.01 * 2 * 30e9 * json_member_number(r, "seconds", 0);
+		double up = json_member_number(r, "promoted_bytes", 1e30);
+		double down = json_member_number(r, "demoted_bytes", 1e30);
+
+		ktap_note("%s: %.3g bytes up, %.3g down, %.3g allowed", policies[i], up, down, most);
+		ktap_result(down > 0 && up <= most && down <= most, "moves keep within the links' budgets: %s", policies[i]);
+	}
+}
+
 static void test_report(void)
 {
 	const struct json_value *model, *load;
@@ -352,12 +370,13 @@ static void test_seeds(void)
 
 int main(void)
 {
-	ktap_begin(NR_HAND + NR_BAD + 2 + 2 + 9 + 2 + 5 + 2 + 2 + 3);
+	ktap_begin(NR_HAND + NR_BAD + 2 + 2 + 9 + 2 + 2 + 5 + 2 + 2 + 3);
 	test_by_hand();
 	test_library();
 	test_daemon();
 	test_model();
 	test_moves();
+	test_budget();
 	test_report();
 	test_csv();
 	test_bad();

@@ -71,7 +71,7 @@ static int daemon_init(struct server *s)
 		set[setup.nr_set++] = s->setup->set[i];
 	for (unsigned int t = 0; t < s->machine.nr_tiers; t++)
 		tiers[t] = (struct sim_daemon_tier) {
-			.rank = t != 0, .frames = s->machine.tier[t].frames,
+			.rank = s->machine.tier[t].rank, .frames = s->machine.tier[t].frames,
 			.blocks_per_s = s->machine.tier[t].blocks_per_ms * 1e3,
 		};
 	s->daemon = sim_daemon_new(&setup);

@@ -21,6 +21,7 @@ int sim_machine_init(struct sim_machine *m, const struct sim_model *model, uint3
 		     uint64_t far, bool nvme)
 {
 	unsigned int devices = nvme ? 1 : (unsigned int)model->cxl_devices;
+	unsigned int direct = nvme ? 1 : devices - (unsigned int)fmin(devices, model->switched_devices);
 	size_t nr = (size_t)nr_blocks + 1;
 
 	*m = (struct sim_machine) { .nr_tiers = far ? 1 + devices : 1 };
@@ -29,9 +30,11 @@ int sim_machine_init(struct sim_machine *m, const struct sim_model *model, uint3
 
 		tier->frames = t ? far / devices + (t <= far % devices) : fast;
 		tier->reserve = (uint64_t)ceil((double)tier->frames * model->reserve_percent / 100);
-		tier->blocks_per_ms = blocks_per_ms(model, !t ? model->dram_mbps :
-						    nvme ? model->nvme_mbps : model->cxl_mbps);
-		tier->latency_ms = (!t ? model->dram_ns : nvme ? model->nvme_ns : model->cxl_ns) / 1e6;
+		tier->rank = !t ? 0 : t <= direct ? 1 : 2;
+		tier->blocks_per_ms = blocks_per_ms(model, !t ? model->dram_mbps : nvme ? model->nvme_mbps :
+						    t <= direct ? model->cxl_mbps : model->switched_mbps);
+		tier->latency_ms = (!t ? model->dram_ns : nvme ? model->nvme_ns :
+				    t <= direct ? model->cxl_ns : model->switched_ns) / 1e6;
 		tier->half_duplex = !t;
 	}
 	for (unsigned int a = 0; a < m->nr_tiers; a++)

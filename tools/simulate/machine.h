@@ -43,8 +43,9 @@ struct sim_queue {
 	size_t head, nr, room;
 };
 
-/** struct sim_tier - one tier: 0 is the fast one */
+/** struct sim_tier - one tier: 0 is the fast one; @rank: 0 fast, 1 far, 2 behind a switch */
 struct sim_tier {
+	unsigned int rank;
 	uint64_t frames, used, reserve;
 	double blocks_per_ms, latency_ms;
 	double busy_ms;		/* until when reads are queued */

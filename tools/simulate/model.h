@@ -17,7 +17,8 @@
 struct sim_model {
 	double sessions_percent, speed;
 	double block_bytes, block_tokens, capacity_percent, headroom_percent, reserve_percent;
-	double dram_mbps, dram_ns, cxl_devices, cxl_mbps, cxl_ns, nvme_mbps, nvme_ns, nvme_percent, budget_percent;
+	double dram_mbps, dram_ns, cxl_devices, cxl_mbps, cxl_ns, switched_devices, switched_mbps, switched_ns;
+	double nvme_mbps, nvme_ns, nvme_percent, budget_percent;
 	double servers, pcie_mbps, prefill_tps, overlap_percent, decode_ms, batch, sample_ms, tick_ms;
 	double objective_ms, objective_token_ms, window_ms;
 };
