@@ -256,7 +256,8 @@ static void test_budget(void)
 		double down = json_member_number(r, "demoted_bytes", 1e30);
 
 		ktap_note("%s: %.3g bytes up, %.3g down, %.3g allowed", policies[i], up, down, most);
-		ktap_result(down > 0 && up <= most && down <= most, "moves keep within the links' budgets: %s", policies[i]);
+		ktap_result(down > 0 && up <= most && down <= most,
+			    "moves keep within the links' budgets: %s", policies[i]);
 	}
 }
 

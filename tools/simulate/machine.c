@@ -60,6 +60,7 @@ void sim_machine_free(struct sim_machine *m)
 	free(m->where);
 	free(m->birth);
 	free(m->moving);
+	*m = (struct sim_machine) { 0 };
 }
 
 void sim_place(struct sim_machine *m, uint32_t block, unsigned int tier)
