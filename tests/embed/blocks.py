@@ -31,9 +31,11 @@ def acquiring():
             check(list(np.asarray(blocks.addresses)) == [a.address + i * BS for i in (5, 2, 5)])
             check(blocks[1].numpy("u4", (4,)).shape == (4,) and acquired() == [2, 5])
             ids[:] = 0
+            first = blocks[0]
         check(acquired() == [])
         raises(ValueError, blocks.release, says="released")
         raises(ValueError, lambda: blocks[0], says="released")
+        raises(ValueError, first.view, says="released")
         one = region.acquire(1, addresses=False)
         check(len(one) == 0 and region.query(1)[0].acquired)
         region.release(1)

@@ -40,11 +40,26 @@ class Held:
             self.release()
 
 
+class HeldMemory(Memory):
+    """An acquired block's bytes; asked for a view after the release, it says so instead."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self, door: Door, address: int, nbytes: int, held: Held) -> None:
+        super().__init__(door, address, nbytes)
+        self._held = held
+
+    def _owner(self) -> object:
+        if not self._held.held:
+            raise ValueError("kvoff: released: acquire the block again to see where it is")
+        return super()._owner()
+
+
 class Acquired(Held):
     """Acquired blocks, a sequence of Memory in the order in which they were named.
 
-    In a framed region their bytes may be read and written until release() only. Views cannot be taken back: afterwards
-    one shows whatever block the frame holds then.
+    In a framed region their bytes may be read and written until release() only. Views made before cannot be taken back:
+    afterwards one shows whatever block the frame holds then.
 
     addresses  where they are, an array of unsigned 64-bit integers with the buffer protocol (numpy.asarray())
     """
@@ -63,7 +78,7 @@ class Acquired(Held):
     def __getitem__(self, i: int) -> Memory:
         if not self.held:
             raise ValueError("kvoff: released: acquire the blocks again to see where they are")
-        return Memory(self._door, self.addresses[i], self._door.enter().block_size)
+        return HeldMemory(self._door, self.addresses[i], self._door.enter().block_size, self)
 
     def memory(self) -> list[Memory]:
         """All of them."""
