@@ -47,7 +47,7 @@ def figure(path):
 
 def tiers():
     """Numbers of the tiers, the fastest first."""
-    names = os.listdir(f"{SYSFS}/tiers")
+    names = [n for n in os.listdir(f"{SYSFS}/tiers") if os.path.exists(f"{SYSFS}/tiers/{n}/rank")]
     return [figure(f"tiers/{n}/id") for n in sorted(names, key=lambda n: figure(f"tiers/{n}/rank"))]
 
 

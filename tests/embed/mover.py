@@ -20,6 +20,8 @@ FIRST = 1024
 def regions():
     """(number, blocks) of those that are there"""
     for number in os.listdir(f"{SYSFS}/regions"):
+        if not number.isdigit():
+            continue
         try:
             path = f"regions/{number}"
             yield int(number), figure(f"{path}/length_bytes") // figure(f"{path}/block_bytes")
