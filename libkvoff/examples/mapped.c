@@ -21,7 +21,7 @@
 
 #define NR_SLOTS    8
 #define SLOT_BYTES  (4UL << 20)
-#define TURN_BYTES  (256UL << 10) /* that a turn adds: its tokens' keys and values, all layers */
+#define TURN_BYTES  (128UL << 10) /* that a turn adds: its tokens' keys and values, all layers */
 #define PATIENCE_MS 50		  /* that a turn waits for its slot */
 
 static void check(int ret, const char *what)
