@@ -141,8 +141,8 @@ int main(int argc, char **argv)
 		s = (t / 16 + t % 2) % NR_SLOTS;
 		wake(s);
 		turn(s);
-		/* this one pauses: its bytes matter, just not soon */
-		if (t % 16 > 13) {
+		/* the older of the two pauses: its bytes matter, just not soon */
+		if (t % 16 == 14) {
 			check(libkvoff_hint_ptr(kv, slot[s].kv, slot[s].used, LIBKVOFF_HINT_COLD), "hint");
 			check_from_outside(s);
 		}
