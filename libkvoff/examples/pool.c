@@ -217,7 +217,7 @@ static struct session session[NR_SESSIONS];
 static struct request request[NR_RUNNING];
 static int worker[NR_WORKERS];
 static int event_fd;
-static unsigned long nr_begun, nr_reused, nr_fast, nr_prefetched, nr_late, nr_done;
+static unsigned long draws, nr_reused, nr_fast, nr_prefetched, nr_late, nr_done;
 
 static uint64_t now_ns(void)
 {
@@ -360,7 +360,7 @@ static void begin_requests(void)
 		if (request[i].busy)
 			continue;
 		do
-			s = &session[mix(nr_begun++) % NR_SESSIONS];
+			s = &session[mix(draws++) % NR_SESSIONS];
 		while (is_busy(s));
 		queue(&request[i], s);
 	}
@@ -411,8 +411,11 @@ int main(int argc, char **argv)
 
 	while (nr_done < wanted) {
 		begin_requests();
-		if (poll(ready, NR_WORKERS + 1, 1000) < 0 && errno != EINTR)
-			err(1, "poll");
+		if (poll(ready, NR_WORKERS + 1, 1000) < 0) {
+			if (errno != EINTR)
+				err(1, "poll");
+			continue;
+		}
 		prefetched();
 		for (int i = 0; i < NR_WORKERS; i++) {
 			if (!(ready[i].revents & (POLLIN | POLLHUP)))
