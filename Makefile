@@ -90,7 +90,7 @@ vm: vm-build
 vm-build:
 	tests/vm/inroot $(MAKE) B=build/trixie KERNELS="$$(tests/vm/run --list-kernels | cut -d' ' -f2 | uniq | xargs)" progs kmod
 
-install: install-libkvoff $(if $(filter kvoffd,$(built)),install-daemon) install-tools install-kmod
+install: install-libkvoff $(if $(filter kvoffd,$(built)),install-daemon) install-tools install-run install-kmod
 	$(if $(DESTDIR),,-ldconfig)
 install-kmod: kmod
 	$(if $(wildcard build/kmod/$(firstword $(KERNELS))/kvoff.ko),install -D -m 644 build/kmod/$(firstword $(KERNELS))/kvoff.ko \
