@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Programs close descriptors that they do not know: all of them, as daemons do when they start. Without its descriptor the
- * region could neither be grown nor shrunk, and another file would get its number. So ours stay open.
+ * Programs close descriptors that they do not know: all of them, as daemons do when they start. Without its descriptor
+ * the region could neither be grown nor shrunk, and another file would get its number. So ours stay open.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/close_range.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -75,4 +77,27 @@ RUN_EXPORT int dup3(int from, int to, int flags)
 		return -1;
 	}
 	return (int)syscall(SYS_dup3, from, to, flags);
+}
+
+void low_descriptors_take(struct low_descriptors *low)
+{
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC), fd;
+
+	memset(low, 0, sizeof(*low));
+	for (fd = null; fd >= 0 && fd < RUN_FD_MIN; fd = fcntl(null, F_DUPFD_CLOEXEC, 0))
+		low->taken[fd] = true;
+	if (fd >= 0)
+		real_close(fd);
+	else
+		/* there are no such numbers here: ours will be small */
+		low_descriptors_give(low);
+}
+
+void low_descriptors_give(const struct low_descriptors *low)
+{
+	int fd;
+
+	for (fd = 0; fd < RUN_FD_MIN; fd++)
+		if (low->taken[fd])
+			real_close(fd);
 }

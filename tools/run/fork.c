@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * A forked child has no region: its memory is not inherited. Most children go on to execute something and never miss it.
- * One that goes on itself gets the bytes at the same addresses, in private memory (KVOFF_RUN_FORK=copy), or is stopped,
- * with a message, where it first touches them. Either way it keeps nothing of the parent's alive.
+ * A forked child has no region: its memory is not inherited. Most children go on to execute something and never miss
+ * it. One that goes on itself gets the bytes at the same addresses, in private memory (KVOFF_RUN_FORK=copy), or is
+ * stopped, with a message, where it first touches them. Either way it keeps nothing of the parent's alive.
  *
- * The copy is made by the child, which attaches to the region through the descriptor that it did inherit; the thread of the
- * parent that forked waits. Other threads of the parent go on meanwhile.
+ * The copy is made by the child, which attaches to the region through the descriptor that it did inherit; the thread
+ * of the parent that forked waits. Other threads of the parent go on meanwhile.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -62,11 +62,21 @@ static void touched(int sig, siginfo_t *info, void *context)
 	signal(sig, SIG_DFL);
 }
 
-/* Nothing else may come to lie where pointers of the parent lead to. */
-static bool reserve(void)
+/* Where pointers of the parent lead to there is their memory, or, until it is freed, nothing. */
+static bool take(const struct piece *piece, int prot)
 {
-	return real_mmap(run_range.base, run_range.length, PROT_NONE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0) == run_range.base;
+	return real_mmap(piece->start, (piece->len + RUN_PAGE - 1) & ~(RUN_PAGE - 1), prot,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0) == piece->start;
+}
+
+static bool take_all(int prot)
+{
+	size_t i;
+
+	for (i = 0; i < book_nr; i++)
+		if (!take(&book[i], prot))
+			return false;
+	return true;
 }
 
 /* Blocks of the piece that have memory. */
@@ -74,14 +84,10 @@ static bool copy_piece(struct libkvoff *from, const struct piece *piece)
 {
 	size_t block = libkvoff_block_size(from), start = (size_t)(piece->start - run_range.base);
 	size_t end = start + piece->len, at = start, len, i, n;
-	size_t bytes = (piece->len + RUN_PAGE - 1) & ~(RUN_PAGE - 1);
 	struct libkvoff_block where[BATCH];
 	uint64_t index[BATCH];
 	bool poisoned = false;
 
-	if (real_mmap(piece->start, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) !=
-	    piece->start)
-		return false;
 	while (at < end) {
 		for (n = 0; n < BATCH && at / block + n <= (end - 1) / block; n++)
 			index[n] = at / block + n;
@@ -103,10 +109,12 @@ static bool copy(void)
 	struct libkvoff *from;
 	bool ok = true;
 	size_t i;
+	int ret;
 
 	opts.flags = LIBKVOFF_OPEN_RDONLY;
-	if (libkvoff_attach(&from, run_fd, &opts)) {
-		stop(libkvoff_strerror(-errno));
+	ret = libkvoff_attach(&from, run_fd, &opts);
+	if (ret) {
+		stop(libkvoff_strerror(ret));
 		return false;
 	}
 	for (i = 0; i < book_nr && ok; i++)
@@ -121,16 +129,20 @@ static void after_in_child(void)
 	bool ok = true;
 
 	if (run_state == RUN_OPEN) {
-		ok = reserve();
+		ok = take_all(run_settings.fork_copy ? PROT_READ | PROT_WRITE : PROT_NONE);
 		if (ok && run_settings.fork_copy && book_nr)
 			ok = done_pipe[0] >= 0 && copy();
-		if (!run_settings.fork_copy && !sigaction(SIGSEGV, NULL, &old) && old.sa_handler == SIG_DFL &&
+		if (!run_settings.fork_copy && book_nr && !sigaction(SIGSEGV, NULL, &old) && old.sa_handler == SIG_DFL &&
 		    !(old.sa_flags & SA_SIGINFO))
 			sigaction(SIGSEGV, &act, NULL);
 		run_fd = -1;
 		libkvoff_close(run_kv);
 		run_kv = NULL;
-		run_state = RUN_CHILD;
+		/* one that has missed nothing yet has a region of its own when it needs one, as a daemon may */
+		run_state = book_nr ? RUN_CHILD : RUN_NEW;
+		if (!book_nr)
+			__atomic_store_n(&run_range.base, NULL, __ATOMIC_RELEASE);
+		memset(&run_counts, 0, sizeof(run_counts));
 	}
 	if (done_pipe[0] >= 0) {
 		real_close(done_pipe[0]);
@@ -145,8 +157,7 @@ static void after_in_child(void)
 
 void fork_release(char *p, size_t len)
 {
-	real_mmap(p, (len + RUN_PAGE - 1) & ~(RUN_PAGE - 1), PROT_NONE,
-		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+	real_munmap(p, (len + RUN_PAGE - 1) & ~(RUN_PAGE - 1));
 }
 
 static __attribute__((constructor)) void init(void)

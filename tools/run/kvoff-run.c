@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Runs a program with its large allocations in kvoff: looks whether that can be, sets the environment that the preloaded
- * library (run.h) reads, and becomes the program.
+ * Runs a program with its large allocations in kvoff: looks whether that can be, sets the environment that the
+ * preloaded library (run.h) reads, and becomes the program.
  */
 #include <elf.h>
 #include <errno.h>
@@ -265,6 +265,8 @@ int main(int argc, char **argv)
 	}
 	if (plain_memory)
 		say("LIBKVOFF_FALLBACK=1 is set and there is no module: the region is plain memory, and nothing moves");
+	snprintf(bytes, sizeof(bytes), "%d", getpid());
+	set(RUN_ENV_PID, bytes);
 	snprintf(bytes, sizeof(bytes), "%" PRIu64, min_size);
 	set(RUN_ENV_MIN_SIZE, bytes);
 	set(RUN_ENV_MATCH, match);

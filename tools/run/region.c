@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * What lies in the region. Each allocation has whole blocks to itself: so what goes of it can be discarded block by block,
- * and zeroed by that.
+ * What lies in the region. Each allocation has whole blocks to itself: so what goes of it can be discarded block by
+ * block, and zeroed by that.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -64,6 +64,7 @@ void run_unlock(void)
 static void open_region(void)
 {
 	struct libkvoff_options opts = LIBKVOFF_OPTIONS_INIT;
+	struct low_descriptors low;
 	size_t block = (size_t)2 << 20;
 	int ret;
 
@@ -73,7 +74,9 @@ static void open_region(void)
 	opts.label = run_settings.label;
 	opts.block_size = block;
 	opts.length = RANGE;
+	low_descriptors_take(&low);
 	ret = libkvoff_open(&run_kv, &opts);
+	low_descriptors_give(&low);
 	if (ret) {
 		run_state = RUN_OFF;
 		report_say("no region, going on with ordinary memory: %s", libkvoff_strerror(ret));
@@ -166,21 +169,43 @@ static void *get_locked(size_t size, size_t align, bool zero, bool mapped)
 	return p;
 }
 
-void *region_get(size_t size, size_t align, bool zero, bool mapped, const void *caller)
+static void settle(void)
 {
 	static bool settled;
+
+	if (__atomic_load_n(&settled, __ATOMIC_ACQUIRE))
+		return;
+	run_lock();
+	if (!settled)
+		run_settings_read();
+	__atomic_store_n(&settled, true, __ATOMIC_RELEASE);
+	run_unlock();
+}
+
+/*
+ * A program may lock itself into a sandbox, or give up its privileges, before it allocates anything large. That of the
+ * command line has its region before it begins; what it executes, and so may be anything, has one when it needs it.
+ */
+static __attribute__((constructor)) void begin(void)
+{
+	settle();
+	if (run_settings.pid != getpid())
+		return;
+	run_lock();
+	if (run_state == RUN_NEW)
+		open_region();
+	run_unlock();
+}
+
+void *region_get(size_t size, size_t align, bool zero, bool mapped, const void *caller)
+{
 	int err = errno;
 	void *p = NULL;
 
-	if (inside || align > ALIGN_MAX)
+	/* without an environment it is too early to know what is wanted */
+	if (inside || align > ALIGN_MAX || !environ)
 		return NULL;
-	if (!__atomic_load_n(&settled, __ATOMIC_ACQUIRE)) {
-		run_lock();
-		if (!settled)
-			run_settings_read();
-		__atomic_store_n(&settled, true, __ATOMIC_RELEASE);
-		run_unlock();
-	}
+	settle();
 	if (size < run_settings.min_size || size > PTRDIFF_MAX - ALIGN_MAX || run_state > RUN_OPEN)
 		return NULL;
 	/* before the lock: the loader may call malloc() with its own lock held */

@@ -18,8 +18,8 @@
 
 int run_report_fd = -1;
 
-/* What standard error was when the region was opened. Programs close it before they end, and open others. */
-static struct stat stderr_was;
+/* What @run_report_fd is: a program may close it behind our back, and have another file there. */
+static struct stat report_was;
 static pid_t pid_was;
 static volatile bool wanted;
 
@@ -38,26 +38,34 @@ static void write_all(int fd, const char *text, size_t len)
 	}
 }
 
-static void put_line(const char *text, size_t len)
+static bool quiet(void)
+{
+	return run_settings.report && !strcmp(run_settings.report, "none");
+}
+
+static int open_report(void)
 {
 	const char *file = run_settings.report;
+
+	return file && *file ? open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644) : -1;
+}
+
+static void put_line(const char *text, size_t len)
+{
 	struct stat now;
 	int fd;
 
-	if (file && !strcmp(file, "none"))
+	if (quiet())
 		return;
-	if (file && *file) {
-		fd = open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
-		if (fd >= 0) {
-			write_all(fd, text, len);
+	if (run_report_fd < 0) {
+		fd = open_report();
+		write_all(fd < 0 ? 2 : fd, text, len);
+		if (fd >= 0)
 			real_close(fd);
-			return;
-		}
-	}
-	fd = run_report_fd >= 0 ? run_report_fd : 2;
-	if (run_report_fd >= 0 && (fstat(fd, &now) || now.st_dev != stderr_was.st_dev || now.st_ino != stderr_was.st_ino))
 		return;
-	write_all(fd, text, len);
+	}
+	if (!fstat(run_report_fd, &now) && now.st_dev == report_was.st_dev && now.st_ino == report_was.st_ino)
+		write_all(run_report_fd, text, len);
 }
 
 void report_say(const char *fmt, ...)
@@ -97,6 +105,8 @@ static void report(void)
 	struct libkvoff_stats stats = { .size = sizeof(stats) };
 	size_t len = 0, tier;
 
+	if (!run_counts.served && !run_counts.plain)
+		return;
 	if (libkvoff_stats(run_kv, &stats)) {
 		report_say("the region does not answer");
 		return;
@@ -134,17 +144,27 @@ static void on_signal(int sig)
 	errno = err;
 }
 
+/* Opened now: at the end a program may have closed standard error, or have locked itself into a sandbox. */
+static void keep_report(void)
+{
+	int file = open_report(), from = file < 0 ? 2 : file;
+
+	run_report_fd = fcntl(from, F_DUPFD_CLOEXEC, RUN_FD_MIN);
+	if (run_report_fd < 0)
+		run_report_fd = fcntl(from, F_DUPFD_CLOEXEC, 3);
+	if (run_report_fd >= 0)
+		fstat(run_report_fd, &report_was);
+	if (file >= 0)
+		real_close(file);
+}
+
 void report_init(void)
 {
 	struct sigaction old, act = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
 
 	pid_was = getpid();
-	if (!run_settings.report && !fstat(2, &stderr_was)) {
-		/* high, where a program that counts on the lowest free descriptor does not meet it */
-		run_report_fd = fcntl(2, F_DUPFD_CLOEXEC, 240);
-		if (run_report_fd < 0)
-			run_report_fd = fcntl(2, F_DUPFD_CLOEXEC, 3);
-	}
+	if (!quiet() && run_report_fd < 0)
+		keep_report();
 	if (!sigaction(SIGUSR1, NULL, &old) && !(old.sa_flags & SA_SIGINFO) && old.sa_handler == SIG_DFL)
 		sigaction(SIGUSR1, &act, NULL);
 }

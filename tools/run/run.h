@@ -3,8 +3,8 @@
  * The library that kvoff-run preloads: large anonymous allocations of a program that knows nothing of kvoff lie in a
  * region. It uses libkvoff's public interface and nothing else of it.
  *
- * One lock (run_lock()) holds the book of what lies in the region and all calls of libkvoff together. Nothing small ever
- * takes it: what is not large, or not in the region's address range, goes to the C library or the kernel at once.
+ * One lock (run_lock()) holds the book of what lies in the region and all calls of libkvoff together. Nothing small
+ * ever takes it: what is not large, or not in the region's address range, goes to the C library or the kernel at once.
  * What libkvoff and the C library do meanwhile comes back to the wrappers here; run_inside() sends it on, plain.
  */
 #ifndef KVOFF_RUN_H
@@ -26,6 +26,7 @@
 #define RUN_ENV_TENANT	 "KVOFF_RUN_TENANT"
 #define RUN_ENV_LABEL	 "KVOFF_RUN_LABEL"
 #define RUN_ENV_REPORT	 "KVOFF_RUN_REPORT"	/* a file to append to, or none */
+#define RUN_ENV_PID	 "KVOFF_RUN_PID"	/* the process that kvoff-run became: it has its region from the start */
 #define RUN_MIN_SIZE	 ((size_t)64 << 20)
 /* Smaller than a few blocks of the smallest size would be waste. */
 #define RUN_MIN_SIZE_MIN ((size_t)256 << 10)
@@ -37,6 +38,7 @@
  * @fork_copy:	a forked child gets the bytes; else it must do without
  * @tenant, @label: NULL for libkvoff's default
  * @report:	NULL for standard error, a file's name, or "none"
+ * @pid:	the process that does not wait for something large, 0 for none
  */
 struct run_settings {
 	size_t min_size;
@@ -45,6 +47,7 @@ struct run_settings {
 	const char *tenant;
 	const char *label;
 	const char *report;
+	pid_t pid;
 };
 
 extern struct run_settings run_settings;
@@ -136,7 +139,10 @@ bool region_put(void *p);
 /* Makes it larger or smaller where it is; false if that cannot be. Takes the lock. */
 bool region_resize(void *p, size_t size);
 
-/* With the lock held, @start and @len in pages: what is mapped of the range goes; @keep: the caller maps something else. */
+/*
+ * With the lock held, @start and @len in pages: what is mapped of the range goes; @keep: the caller maps something
+ * else.
+ */
 void region_unmap(char *start, size_t len, bool keep);
 /* The bytes of the range, as far as it is mapped, are zero. */
 void region_zero(char *start, size_t len);
@@ -205,5 +211,18 @@ void report_if_wanted(void);
 /* Descriptors that are ours, and that the program must not lose for us: -1 where there is none. */
 extern int run_fd;
 extern int run_report_fd;
+/* They are no smaller than this where that can be: programs count on the lowest free number. */
+#define RUN_FD_MIN 240
+
+/**
+ * struct low_descriptors - takes all small numbers for a while
+ * @taken:	by us
+ */
+struct low_descriptors {
+	bool taken[RUN_FD_MIN];
+};
+
+void low_descriptors_take(struct low_descriptors *low);
+void low_descriptors_give(const struct low_descriptors *low);
 
 #endif

@@ -22,6 +22,8 @@ void run_settings_read(void)
 	run_settings.tenant = getenv(RUN_ENV_TENANT);
 	run_settings.label = getenv(RUN_ENV_LABEL);
 	run_settings.report = getenv(RUN_ENV_REPORT);
+	s = getenv(RUN_ENV_PID);
+	run_settings.pid = s ? (pid_t)strtol(s, NULL, 10) : 0;
 }
 
 /**
