@@ -27,7 +27,8 @@ bool is_served(const void *p)
 	char line[512];
 
 	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR, &low, &high) == 2 && (uintptr_t)p >= low && (uintptr_t)p < high)
+		if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR, &low, &high) == 2 && (uintptr_t)p >= low &&
+		    (uintptr_t)p < high)
 			served = strstr(line, "kvoff");
 	fclose(f);
 	return served;
@@ -165,7 +166,9 @@ static void zeroes(void)
 
 static void reallocs(void)
 {
-	static const size_t sizes[] = { 10, 5000, 300000, MIB, 3 * MIB, 3 * MIB + 1, 2 * MIB + 7, MIB + 1, 70000, 2 * MIB, 1 };
+	static const size_t sizes[] = {
+		10, 5000, 300000, MIB, 3 * MIB, 3 * MIB + 1, 2 * MIB + 7, MIB + 1, 70000, 2 * MIB, 1,
+	};
 	size_t last = 0, keep;
 	unsigned int i;
 	char *p = NULL;
@@ -197,7 +200,7 @@ static void no_memory(void)
 	errno = 0;
 	p = reallocarray(NULL, huge, 3);
 	CHECK(!p && errno == ENOMEM);
-	CHECK(mmap(NULL, 0, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED && errno == EINVAL);
+	CHECK(!map(0) && errno == EINVAL);
 }
 
 static void partial_munmap(void)

@@ -61,8 +61,8 @@ static void *allocate_and_check(void *arg)
 		len = (size_t)(rnd(&seed) % (2 * MIB) + 4096) & ~(size_t)4095;
 		if (!slot[s].p) {
 			slot[s].mapped = rnd(&seed) & 1;
-			p = slot[s].mapped ? mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) :
-					     calloc(1, len);
+			p = slot[s].mapped ? mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+						  -1, 0) : calloc(1, len);
 			if (!CHECK(p && p != MAP_FAILED && marked(p, len, 0)))
 				break;
 		} else {

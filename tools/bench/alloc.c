@@ -99,8 +99,8 @@ static int once(struct load *loads, unsigned int nr, double *value)
 }
 
 /*
- * Each allocator in turn; @value[] are the least of all rounds, where the allocator is there. @rounds 0: what is measured
- * is the same each time, so once is enough.
+ * Each allocator in turn; @value[] are the least of all rounds, where the allocator is there. @rounds 0: what is
+ * measured is the same each time, so once is enough.
  */
 static int in_turn(const char *what, const char *args, unsigned int rounds, double *value, double *second)
 {
@@ -154,8 +154,8 @@ static int time_row(struct bench_out *out, size_t size, size_t live, unsigned in
 		if (!missing[i])
 			bench_row(out, &(struct bench_row){ .value = value[0], .unit = "ns", .peer = allocators[i].name,
 							    .peer_value = value[i] },
-				  "alloc and free, %s, %zu live, %u thread%s", size_text(text, sizeof(text), size), live,
-				  threads, threads > 1 ? "s" : "");
+				  "alloc and free, %s, %zu live, %u thread%s",
+				  size_text(text, sizeof(text), size), live, threads, threads > 1 ? "s" : "");
 	return 0;
 }
 
@@ -173,7 +173,7 @@ static int growth_rows(struct bench_out *out, size_t size, double limit)
 	for (i = 0; i < nr; i++) {
 		loads[i] = (struct load){ .what = "recycle" };
 		snprintf(loads[i].args, sizeof(loads[i].args), "%zu %zu 1 %u", size, live[i],
-			 limit ? 20000 : 200000);
+			 limit ? 20000U : 200000U);
 		arms[i] = (struct bench_arm){ .run = run_worker, .ctx = &loads[i] };
 	}
 	ret = limit ? once(loads, nr, value) : bench_in_turn(arms, nr, bench_quick() ? 1 : ROUNDS);
@@ -249,8 +249,8 @@ static int waste_row(struct bench_out *out, size_t block, size_t size)
 		if (missing[i])
 			continue;
 		snprintf(whose, sizeof(whose), "%s, %.0f B", allocators[i].name, second[i]);
-		bench_row(out, &(struct bench_row){ .value = value[0], .unit = "%", .peer = whose, .peer_value = value[i],
-						    .direction = i == first_peer ? BENCH_AT_MOST : BENCH_NO_LIMIT,
+		bench_row(out, &(struct bench_row){ .value = value[0], .unit = "%", .peer = whose,
+						    .peer_value = value[i], .direction = i == first_peer ? BENCH_AT_MOST : BENCH_NO_LIMIT,
 						    .limit = 7, .of_value = true },
 			  "waste, units of %s, blocks of %s", size ? size_text(of, sizeof(of), size) :
 			  "16 KiB to 4 MiB, the worst", size_text(in, sizeof(in), block));
@@ -287,8 +287,8 @@ static int run(struct bench_out *out)
 	ret = ret ?: waste_row(out, 64 << 10, 0) ?: waste_row(out, 2 << 20, 0);
 	for (s = 0; s < sizeof(sizes) / sizeof(sizes[0]) - 1 && !ret; s++)
 		ret = waste_row(out, 2 << 20, sizes[s]);
-	bench_note(out, "the least of %d rounds; libkvoff on plain memory, whose bytes nobody touches. Caches and not steps "
-		   "make many live allocations slower: alloc_guest counts instructions", ROUNDS);
+	bench_note(out, "the least of %d rounds; libkvoff on plain memory, whose bytes nobody touches. Caches and not "
+		   "steps make many live allocations slower: alloc_guest counts instructions", ROUNDS);
 	bench_note(out, "waste of the peers: what malloc_usable_size() says");
 	return ret;
 }

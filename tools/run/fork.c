@@ -47,7 +47,9 @@ static void after_in_parent(void)
 static void stop(const char *why)
 {
 	char text[256];
-	int len = snprintf(text, sizeof(text), "kvoff-run: %s (%d): %s\n", program_invocation_short_name, getpid(), why);
+	int len;
+
+	len = snprintf(text, sizeof(text), "kvoff-run: %s (%d): %s\n", program_invocation_short_name, getpid(), why);
 
 	if (write(2, text, (size_t)len) < 0)
 		len = 0;
@@ -126,14 +128,15 @@ static bool copy(void)
 static void after_in_child(void)
 {
 	struct sigaction old, act = { .sa_sigaction = touched, .sa_flags = SA_SIGINFO };
-	bool ok = true;
+	bool ok = true, missing;
 
 	if (run_state == RUN_OPEN) {
+		missing = book_nr && !run_settings.fork_copy;
 		ok = take_all(run_settings.fork_copy ? PROT_READ | PROT_WRITE : PROT_NONE);
 		if (ok && run_settings.fork_copy && book_nr)
 			ok = done_pipe[0] >= 0 && copy();
-		if (!run_settings.fork_copy && book_nr && !sigaction(SIGSEGV, NULL, &old) && old.sa_handler == SIG_DFL &&
-		    !(old.sa_flags & SA_SIGINFO))
+		if (missing && !sigaction(SIGSEGV, NULL, &old) && !(old.sa_flags & SA_SIGINFO) &&
+		    old.sa_handler == SIG_DFL)
 			sigaction(SIGSEGV, &act, NULL);
 		run_fd = -1;
 		libkvoff_close(run_kv);

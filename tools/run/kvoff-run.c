@@ -43,15 +43,17 @@ static void usage(FILE *f)
 	      "Runs PROGRAM with its large anonymous allocations in a kvoff region.\n"
 	      "\n"
 	      "  --min-size SIZE   how large (256K at least; default 64M)\n"
-	      "  --match NAME      only what is asked for by code in a file with NAME in its name, such as libggml; may be\n"
-	      "                    given several times\n"
-	      "  --fork copy|deny  a forked child that goes on gets the bytes, or (default) is stopped where it touches them\n"
+	      "  --match NAME      only what is asked for by code in a file with NAME in its name, such as libggml;\n"
+	      "                    may be given several times\n"
+	      "  --fork copy|deny  a forked child that goes on gets the bytes, or (default) is stopped where it\n"
+	      "                    touches them\n"
 	      "  --tenant NAME     the region belongs to this tenant (default: default)\n"
 	      "  --label NAME      the region's name for people (default: the program's)\n"
 	      "  --report FILE     append what went where to FILE; none: say nothing (default: standard error)\n"
 	      "  --fallback        where this is no machine with kvoff, run PROGRAM plainly and say so\n"
 	      "\n"
-	      "The exit status is PROGRAM's; 125 kvoff-run itself failed, 126 PROGRAM cannot be executed, 127 it was not found.\n",
+	      "The exit status is PROGRAM's; 125: kvoff-run itself failed, 126: PROGRAM cannot be executed, 127: it was not\n"
+	      "found.\n",
 	      f);
 }
 
@@ -127,9 +129,9 @@ static const char *cannot(const char *program)
 	if (fd < 0)
 		return NULL;
 	if (is_static(fd))
-		why = "is statically linked, and nothing can be preloaded into it: use a dynamically linked build of it";
+		why = "is statically linked, and nothing can be preloaded into it: use a dynamically linked build";
 	else if (!fstat(fd, &st) && st.st_mode & (S_ISUID | S_ISGID) && geteuid())
-		why = "changes its user or group when it is executed, and then nothing is preloaded: run it as that user";
+		why = "changes its user or group when executed, and then nothing is preloaded: run it as that user";
 	close(fd);
 	return why;
 }
@@ -260,7 +262,8 @@ int main(int argc, char **argv)
 		return become(argv);
 	}
 	if (!find_library(library, sizeof(library))) {
-		say("%s is missing: it belongs into the lib directory beside kvoff-run's own, or into " KVOFF_LIBDIR, LIBRARY);
+		say("%s is missing: it belongs into the lib directory beside kvoff-run's own, or into " KVOFF_LIBDIR,
+		    LIBRARY);
 		return FAILED;
 	}
 	if (plain_memory)

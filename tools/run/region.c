@@ -96,8 +96,8 @@ static size_t blocks_up(size_t n)
 }
 
 /*
- * Whole blocks of the range that have memory lose it: they read as zero. A block that cannot (a driver has it pinned) is
- * overwritten, if the range is @mapped.
+ * Whole blocks of the range that have memory lose it: they read as zero. A block that cannot (a driver has it pinned)
+ * is overwritten, if the range is @mapped.
  */
 static void discard(char *start, size_t len, bool mapped)
 {

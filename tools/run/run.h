@@ -26,7 +26,7 @@
 #define RUN_ENV_TENANT	 "KVOFF_RUN_TENANT"
 #define RUN_ENV_LABEL	 "KVOFF_RUN_LABEL"
 #define RUN_ENV_REPORT	 "KVOFF_RUN_REPORT"	/* a file to append to, or none */
-#define RUN_ENV_PID	 "KVOFF_RUN_PID"	/* the process that kvoff-run became: it has its region from the start */
+#define RUN_ENV_PID	 "KVOFF_RUN_PID"	/* the process that has its region from the start */
 #define RUN_MIN_SIZE	 ((size_t)64 << 20)
 /* Smaller than a few blocks of the smallest size would be waste. */
 #define RUN_MIN_SIZE_MIN ((size_t)256 << 10)

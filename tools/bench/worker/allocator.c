@@ -8,13 +8,13 @@
  *
  *   ALLOCATOR	kvoff, malloc, mimalloc or jemalloc, or nothing: what the loop itself costs
  *   recycle	LIVE allocations of SIZE bytes (0: from 16 KiB to 4 MiB, as many of each power of two as of any other)
- *		stay alive; each thread frees 16 of its part, chosen at random, and allocates as many, in all PAIRS times.
- *		Says: nanoseconds a pair, context switches per million pairs
+ *		stay alive; each thread frees 16 of its part, chosen at random, and allocates as many, in all PAIRS
+ *		times. Says: nanoseconds a pair, context switches per million pairs
  *   calls	the same, but says: system calls made in that time, and those of them that are futex(2)
- *   waste	256 MiB of allocations of SIZE bytes (0: of 300 sizes from 16 KiB to 4 MiB, most of them odd); then some of
- *		them, chosen at random, are freed and allocated again, seven times. Says: how many percent more was used
- *		than asked for, at the worst, and for which size. libkvoff: bytes of the blocks that something is on, or of
- *		the addresses up to the last; others: malloc_usable_size()
+ *   waste	256 MiB of allocations of SIZE bytes (0: of 300 sizes from 16 KiB to 4 MiB, most of them odd); then some
+ *		of them, chosen at random, are freed and allocated again, seven times. Says: how many percent more was
+ *		used than asked for, at the worst, and for which size. libkvoff: bytes of the blocks that something is
+ *		on, or of the addresses up to the last; others: malloc_usable_size()
  *
  * exit status: 77 where this allocator, or counting system calls, is not to be had
  */
@@ -221,10 +221,10 @@ static size_t size_of(size_t size, uint64_t i, size_t nr)
 
 static void make_load(size_t size, size_t live, unsigned int threads, uint64_t pairs)
 {
-	size_t part = live / threads, i;
+	size_t part = threads ? live / threads : 0, i;
 	unsigned int t;
 
-	if (!threads || threads > 64 || !part)
+	if (threads > 64 || !part)
 		errx(2, "from 1 to 64 threads, and an allocation for each");
 	load.threads = threads;
 	load.share = calloc(threads, sizeof(*load.share));
@@ -291,6 +291,8 @@ static double used_by_kvoff(void **slot, size_t size, size_t live)
 		highest = end > highest ? end : highest;
 	}
 	seen = calloc(highest / block + 1, 1);
+	if (!seen)
+		errx(1, "no memory");
 	for (i = 0; i < live; i++) {
 		first = libkvoff_index(kv, slot[i]);
 		end = libkvoff_index(kv, (char *)slot[i] + size - 1);
