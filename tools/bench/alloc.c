@@ -250,7 +250,8 @@ static int waste_row(struct bench_out *out, size_t block, size_t size)
 			continue;
 		snprintf(whose, sizeof(whose), "%s, %.0f B", allocators[i].name, second[i]);
 		bench_row(out, &(struct bench_row){ .value = value[0], .unit = "%", .peer = whose,
-						    .peer_value = value[i], .direction = i == first_peer ? BENCH_AT_MOST : BENCH_NO_LIMIT,
+						    .peer_value = value[i],
+						    .direction = i == first_peer ? BENCH_AT_MOST : BENCH_NO_LIMIT,
 						    .limit = 7, .of_value = true },
 			  "waste, units of %s, blocks of %s", size ? size_text(of, sizeof(of), size) :
 			  "16 KiB to 4 MiB, the worst", size_text(in, sizeof(in), block));

@@ -52,8 +52,8 @@ static void usage(FILE *f)
 	      "  --report FILE     append what went where to FILE; none: say nothing (default: standard error)\n"
 	      "  --fallback        where this is no machine with kvoff, run PROGRAM plainly and say so\n"
 	      "\n"
-	      "The exit status is PROGRAM's; 125: kvoff-run itself failed, 126: PROGRAM cannot be executed, 127: it was not\n"
-	      "found.\n",
+	      "The exit status is PROGRAM's; 125: kvoff-run itself failed, 126: PROGRAM cannot be executed,\n"
+	      "127: it was not found.\n",
 	      f);
 }
 
