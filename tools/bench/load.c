@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tools/bench/bench.h"
@@ -87,12 +88,61 @@ static int numa_measure(struct load *load, size_t bs, uint64_t ns, struct look *
 	return ret;
 }
 
-int look_numa(struct load *load, size_t bs, uint64_t ns, struct look *look)
+static int numa_process(enum memory_kind kind, struct load load, size_t bs, uint64_t ns, struct look *look)
 {
-	char before[NR_KNOBS][32], on[32];
+	void *p = memory_map(kind, load.bytes, bs);
 	int ret, pipes[2];
 	pthread_t t;
+
+	if (!p)
+		return -errno;
+	touch_write(p, load.bytes);
+	load.p = p;
+	ret = pipe(pipes) ? -errno : -pthread_create(&t, NULL, other_thread, &pipes[0]);
+	if (!ret) {
+		ret = numa_measure(&load, bs, ns, look);
+		close(pipes[1]);
+		pthread_join(t, NULL);
+	}
+	memory_unmap(kind, p, load.bytes);
+	return ret;
+}
+
+/* A process learns how often to be scanned when it begins. */
+static int numa_fork(enum memory_kind kind, const struct load *load, size_t bs, uint64_t ns, struct look *look)
+{
+	int ret, pipes[2];
+	pid_t pid;
+
+	if (pipe(pipes))
+		return -errno;
+	pid = fork();
+	if (!pid) {
+		ret = numa_process(kind, *load, bs, ns, look);
+		if (!ret && write(pipes[1], look, sizeof(*look)) != sizeof(*look))
+			ret = -EIO;
+		_exit(-ret);
+	}
+	ret = pid < 0 ? -errno : 0;
+	close(pipes[1]);
+	if (!ret && read(pipes[0], look, sizeof(*look)) != sizeof(*look))
+		ret = -EIO;
+	close(pipes[0]);
+	if (pid > 0) {
+		int status;
+
+		waitpid(pid, &status, 0);
+		if (ret && WIFEXITED(status) && WEXITSTATUS(status))
+			ret = -WEXITSTATUS(status);
+	}
+	return ret;
+}
+
+int look_numa(enum memory_kind kind, const struct load *load, size_t bs, uint64_t ns, struct look *look)
+{
+	char before[NR_KNOBS][32], on[32];
 	size_t i;
+	int ret;
 
 	ret = file_choice(NUMA_ON, on, sizeof(on));
 	for (i = 0; i < NR_KNOBS && !ret; i++)
@@ -103,19 +153,7 @@ int look_numa(struct load *load, size_t bs, uint64_t ns, struct look *look)
 	for (i = 0; i < NR_KNOBS && !ret; i++)
 		ret = file_write(numa_knobs[i].path, "%u", numa_knobs[i].value);
 	if (!ret)
-		ret = pipe(pipes) ? -errno : 0;
-	if (!ret) {
-		ret = -pthread_create(&t, NULL, other_thread, &pipes[0]);
-		if (!ret) {
-			ret = numa_measure(load, bs, ns, look);
-			close(pipes[1]);
-			pthread_join(t, NULL);
-		} else {
-			close(pipes[1]);
-		}
-		close(pipes[0]);
-	}
-	/* the largest period first: the smallest may not exceed it */
+		ret = numa_fork(kind, load, bs, ns, look);
 	for (i = NR_KNOBS; i-- > 0;)
 		file_write(numa_knobs[i].path, "%s", before[i]);
 	file_write(NUMA_ON, "%s", on);

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tools/bench/memory.h"
+
 /**
  * struct load - reads one byte in each @step of @bytes at @p, over and over again
  * @sweeps:	so many times
@@ -36,8 +38,11 @@ struct look {
 	double faults;
 };
 
-/* NUMA balancing, on memory of the node where this runs; a look is a page table entry made inaccessible. */
-int look_numa(struct load *load, size_t bs, uint64_t ns, struct look *look);
+/*
+ * NUMA balancing, on memory of this kind that it maps in a process of its own, on the node where that runs; a look is
+ * a block's page table entries made inaccessible. Uses @load->bytes and @load->step.
+ */
+int look_numa(enum memory_kind kind, const struct load *load, size_t bs, uint64_t ns, struct look *look);
 /* DAMON, with a region a block and a sample each @interval_us. */
 int look_damon(struct load *load, size_t bs, uint64_t ns, unsigned int interval_us, struct look *look);
 

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "tests/kselftest/rig.h"
 #include "tools/bench/bench.h"
@@ -59,47 +60,56 @@ static void row(struct bench_out *out, const struct sample_case *c, const struct
 		  "%zu KiB blocks, %s: a sample of a block", c->bs / KIB, c->use);
 }
 
-static int peers(struct bench_out *out, const struct sample_case *c, const struct look *own)
+static int numa(struct bench_out *out, const struct sample_case *c, const struct look *own, enum memory_kind kind,
+		bool limit)
 {
-	enum memory_kind kind = c->bs == 2 * MIB ? MEMORY_THP : MEMORY_PAGES, kinds[] = { kind, MEMORY_THP };
 	struct load load = { .bytes = BYTES, .step = c->step };
-	struct look numa, damon;
+	struct look other;
 	char name[96];
-	size_t i;
-	void *p;
+	int ret = look_numa(kind, &load, c->bs, run_ns(), &other);
+
+	if (ret) {
+		bench_note(out, "NUMA balancing of %s: %s", memory_name(kind), strerror(-ret));
+		return ret;
+	}
+	snprintf(name, sizeof(name), "NUMA hint faults, %s", memory_name(kind));
+	row(out, c, own, name, &other, limit);
+	bench_row(out, &(struct bench_row){ .value = own->faults, .unit = "count", .peer = name,
+					    .peer_value = other.faults },
+		  "%zu KiB blocks, %s: faults of a sample", c->bs / KIB, c->use);
+	return 0;
+}
+
+static int damon(struct bench_out *out, const struct sample_case *c, const struct look *own, enum memory_kind kind)
+{
+	struct load load = { .bytes = BYTES, .step = c->step };
+	void *p = memory_map(kind, BYTES, c->bs);
+	struct look other;
 	int ret;
 
-	for (i = 0; i < 2; i++) {
-		/* 64 KiB as a huge page is something that an admin must turn on */
-		if (i && c->bs == 2 * MIB)
-			continue;
-		p = memory_map(kinds[i], BYTES, c->bs);
-		if (!p)
-			return -errno;
-		touch_write(p, BYTES);
-		load.p = p;
-		ret = look_numa(&load, c->bs, run_ns(), &numa);
-		if (!ret) {
-			snprintf(name, sizeof(name), "NUMA hint faults, %s", memory_name(kinds[i]));
-			row(out, c, own, name, &numa, !i);
-			bench_row(out, &(struct bench_row){ .value = own->faults, .unit = "count", .peer = name,
-							    .peer_value = numa.faults },
-				  "%zu KiB blocks, %s: faults of a sample", c->bs / KIB, c->use);
-		}
-		if (!ret && !i) {
-			ret = look_damon(&load, c->bs, run_ns(), INTERVAL_MS * 1000, &damon);
-			if (ret == -ENOENT) {
-				bench_note(out, "this kernel has no DAMON");
-				ret = 0;
-			} else if (!ret) {
-				row(out, c, own, "DAMON, a region a block", &damon, false);
-			}
-		}
-		memory_unmap(kinds[i], p, BYTES);
-		if (ret)
-			return ret;
-	}
-	return 0;
+	if (!p)
+		return -errno;
+	touch_write(p, BYTES);
+	load.p = p;
+	ret = look_damon(&load, c->bs, run_ns(), INTERVAL_MS * 1000, &other);
+	memory_unmap(kind, p, BYTES);
+	if (ret)
+		bench_note(out, "DAMON: %s", strerror(-ret));
+	else
+		row(out, c, own, "DAMON, a region a block", &other, false);
+	/* a kernel may be without it */
+	return ret == -ENOENT ? 0 : ret;
+}
+
+static int peers(struct bench_out *out, const struct sample_case *c, const struct look *own)
+{
+	enum memory_kind kind = c->bs == 2 * MIB ? MEMORY_THP : MEMORY_PAGES;
+	int ret = numa(out, c, own, kind, true);
+
+	/* 64 KiB as a huge page is something that an admin must turn on */
+	if (!ret && c->bs != 2 * MIB)
+		ret = numa(out, c, own, MEMORY_THP, false);
+	return ret ?: damon(out, c, own, kind);
 }
 
 static int one(struct bench_out *out, struct rig *rig, const struct sample_case *c)
