@@ -199,9 +199,23 @@ int libkvoff_acquire_addr(struct libkvoff *kv, const uint64_t *index, size_t n, 
 	return ret ? ret : acquire(kv, &blocks, addr);
 }
 
+/* One block of a mapped region, of which there is nothing to complain: no list to go through, nothing to put back. */
+static always_inline bool is_single(const struct libkvoff *kv, const uint64_t *index, size_t n)
+{
+	return n == 1 && index && !kv->framed && !kv->rdonly && *index < kv->nr_blocks;
+}
+
 int libkvoff_acquire(struct libkvoff *kv, const uint64_t *index, size_t n)
 {
-	return libkvoff_acquire_addr(kv, index, n, NULL);
+	struct lkv_blocks one;
+
+	if (!is_single(kv, index, n) || !take(&kv->refs[*index]))
+		return libkvoff_acquire_addr(kv, index, n, NULL);
+	fence_after_take();
+	if (!(lkv_location(kv, *index) & (KVOFF_STATE_MOVING | KVOFF_STATE_POISONED)))
+		return 0;
+	one = (struct lkv_blocks){ .index = index, .mask = UINT64_MAX, .n = 1 };
+	return look(kv, &one, 0, NULL);
 }
 
 int libkvoff_acquire_ptr(struct libkvoff *kv, const void *ptr, size_t len)
@@ -277,9 +291,12 @@ static int release(struct libkvoff *kv, const struct lkv_blocks *blocks)
 int libkvoff_release(struct libkvoff *kv, const uint64_t *index, size_t n)
 {
 	struct lkv_blocks blocks;
-	/* a block that is acquired is not freed: where the handle is stale, the references are those of another */
-	int ret = lkv_blocks_live(kv, "release", index, n, &blocks);
+	int ret;
 
+	if (is_single(kv, index, n) && begin_end(&kv->refs[*index], true))
+		return 0;
+	/* a block that is acquired is not freed: where the handle is stale, the references are those of another */
+	ret = lkv_blocks_live(kv, "release", index, n, &blocks);
 	return ret ? ret : release(kv, &blocks);
 }
 
