@@ -170,7 +170,6 @@ static vm_fault_t kvoff_page_mkwrite(struct vm_fault *vmf)
 		kvoff_block_unlock(b);
 		return VM_FAULT_SIGBUS;
 	}
-	good = likely(!kvoff_block_suspect(b));
 	set_bit(KVOFF_B_WRITTEN, &b->flags);
 	if (READ_ONCE(b->twin)) {
 		kvoff_twin_drop(b, region->index);
@@ -178,6 +177,7 @@ static vm_fault_t kvoff_page_mkwrite(struct vm_fault *vmf)
 	}
 	/* the lock keeps a mover from arming the block between this and the page's being mapped for writing */
 	folio_lock(folio);
+	good = likely(!kvoff_block_suspect(b));
 	kvoff_block_unlock(b);
 	kvoff_count(KVOFF_WRITE_FAULTS, 1);
 	kvoff_hook(mkwrite);
