@@ -18,14 +18,11 @@
 /* Differences of times may not come near to the wrap. */
 #define IDLE_MAX	(1u << 30)
 
-/* Words of 64 units between asking for what is known of them and using it. */
-#define AHEAD		4
-
 /* A unit that waits for an event and not for a time. */
 #define NEVER		(1u << 29)
 
 /* Arrays of so many bytes may have huge pages: those of regions of some hundred thousand blocks. */
-#define HUGE		(8u << 20)
+#define HUGE		(2u << 20)
 
 static int grow(struct census_array *array, size_t bytes)
 {
@@ -420,38 +417,55 @@ static uint64_t to_settle(const struct census *c, uint64_t word)
 	return (int32_t)(c->due[word] - c->now) <= 0 ? c->out[word] : c->loose[word];
 }
 
+void census_expect(const struct census *c, uint64_t word, const uint64_t bits[CENSUS_WORDS])
+{
+	uint32_t sum = 0;
+
+	for (unsigned int i = 0; i < CENSUS_WORDS; i++)
+		for (uint64_t left = bits[i]; left; left &= left - 1) {
+			uint64_t unit = (word + i) * 64 + (unsigned int)__builtin_ctzll(left);
+
+			sum += c->heat[unit * c->unit].used + c->tag[unit];
+		}
+	/* the compiler must not leave out the reads for want of a use */
+	__asm__ volatile("" : : "r"(sum));
+}
+
+static void settle_word(struct census *c, uint64_t word, uint64_t bits, const struct heat_keys *keys)
+{
+	uint32_t next = c->due[word] - c->now;
+
+	if ((int32_t)next <= 0)
+		next = NEVER;
+	c->loose[word] = 0;
+	for (; bits; bits &= bits - 1) {
+		uint64_t bit = bits & -bits, unit = word * 64 + (unsigned int)__builtin_ctzll(bits);
+		bool walk;
+		uint32_t left = settle(c, unit, keys, &walk);
+
+		c->walk[word] = walk ? c->walk[word] | bit : c->walk[word] & ~bit;
+		if (!left)
+			c->out[word] &= ~bit;
+		else if (left < next)
+			next = left;
+	}
+	c->due[word] = c->now + next;
+}
+
 void census_settle(struct census *c, const struct heat_keys *keys, uint32_t residence, uint32_t prefetch)
 {
-	uint64_t units = census_units(c);
+	uint64_t words = (census_units(c) + 63) / 64, bits[CENSUS_WORDS];
 
 	c->settled = true;
 	c->residence = residence;
 	c->prefetch = prefetch;
-	for (uint64_t word = 0; word * 64 < units; word++) {
-		uint64_t bits = to_settle(c, word);
-		uint32_t next = c->due[word] - c->now;
-
-		if (word + AHEAD < (units + 63) / 64)
-			for (uint64_t ahead = to_settle(c, word + AHEAD); ahead; ahead &= ahead - 1)
-				census_expect(c, ((word + AHEAD) * 64 + (unsigned int)__builtin_ctzll(ahead)) *
-						   c->unit);
-		if (!bits)
-			continue;
-		if ((int32_t)next <= 0)
-			next = NEVER;
-		c->loose[word] = 0;
-		for (; bits; bits &= bits - 1) {
-			uint64_t bit = bits & -bits, unit = word * 64 + (unsigned int)__builtin_ctzll(bits);
-			bool walk;
-			uint32_t left = settle(c, unit, keys, &walk);
-
-			c->walk[word] = walk ? c->walk[word] | bit : c->walk[word] & ~bit;
-			if (!left)
-				c->out[word] &= ~bit;
-			else if (left < next)
-				next = left;
-		}
-		c->due[word] = c->now + next;
+	for (uint64_t word = 0; word < words; word += CENSUS_WORDS) {
+		for (unsigned int i = 0; i < CENSUS_WORDS; i++)
+			bits[i] = word + i < words ? to_settle(c, word + i) : 0;
+		census_expect(c, word, bits);
+		for (unsigned int i = 0; i < CENSUS_WORDS; i++)
+			if (bits[i])
+				settle_word(c, word + i, bits[i], keys);
 	}
 }
 

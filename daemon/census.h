@@ -147,16 +147,19 @@ void census_loosen(struct census *c, uint64_t block);
  */
 void census_settle(struct census *c, const struct heat_keys *keys, uint32_t residence, uint32_t prefetch);
 
+/* What is looked for by the word of 64 units is looked for in so many words at once. */
+#define CENSUS_WORDS		32
+
 /**
- * census_expect - this block will be seen in a moment
+ * census_expect - units that will be visited in a moment
+ * @c:		the census
+ * @word:	the first of CENSUS_WORDS words
+ * @bits:	bit maps of the units
  *
- * Reads what is known of it, for want of a prefetch that processors do not drop when the page is not in their TLB.
+ * Reads what is known of them, so that it comes to the cache for all of them at once; prefetches would be dropped for
+ * pages that are not in the processor's table.
  */
-static inline void census_expect(const struct census *c, uint64_t block)
-{
-	(void)*(volatile uint32_t *)&c->heat[block].used;
-	(void)*(volatile uint32_t *)&c->tag[c->unit == 1 ? block : block / c->unit];
-}
+void census_expect(const struct census *c, uint64_t word, const uint64_t bits[CENSUS_WORDS]);
 
 /** census_units - how many units there are */
 static inline uint64_t census_units(const struct census *c)

@@ -117,9 +117,6 @@ void region_look_again(struct region *region, uint64_t block)
 	region->said[block] ^= SAID_TIER;
 }
 
-/* Words of 64 blocks between finding what changed and taking it in: time for what is known of the blocks to arrive. */
-#define AHEAD	4
-
 static void take_in(struct region *region, uint64_t block, uint32_t present, struct observed *observed)
 {
 	struct heat_look look = take_look(region, block, present);
@@ -135,23 +132,22 @@ static void take_in(struct region *region, uint64_t block, uint32_t present, str
 
 void region_look(struct region *region, uint32_t present, uint32_t now, struct observed *observed)
 {
+	uint64_t words = (region->nr + 63) / 64, changed[CENSUS_WORDS];
 	bool all = present != region->present;
-	uint64_t changed[AHEAD] = { 0 };
 
 	census_advance(&region->census, &region->rates, now, now - region->seen);
-	for (uint64_t first = 0; first < region->nr + AHEAD * 64; first += 64) {
-		uint64_t bits = changed[first / 64 % AHEAD], news = 0;
+	for (uint64_t word = 0; word < words; word += CENSUS_WORDS) {
+		for (unsigned int i = 0; i < CENSUS_WORDS; i++) {
+			uint64_t first = (word + i) * 64, nr = first < region->nr ? region->nr - first : 0;
 
-		for (; bits; bits &= bits - 1)
-			take_in(region, first - AHEAD * 64 + (unsigned int)__builtin_ctzll(bits), present, observed);
-		if (first < region->nr) {
-			unsigned int nr = region->nr - first < 64 ? (unsigned int)(region->nr - first) : 64;
-
-			news = all ? ~0ull >> (64 - nr) : listen(region, first, nr);
-			for (bits = news; bits; bits &= bits - 1)
-				census_expect(&region->census, first + (unsigned int)__builtin_ctzll(bits));
+			nr = nr < 64 ? nr : 64;
+			changed[i] = !nr ? 0 : all ? ~0ull >> (64 - nr) : listen(region, first, (unsigned int)nr);
 		}
-		changed[first / 64 % AHEAD] = news;
+		if (region->census.unit == 1)
+			census_expect(&region->census, word, changed);
+		for (unsigned int i = 0; i < CENSUS_WORDS; i++)
+			for (uint64_t bits = changed[i]; bits; bits &= bits - 1)
+				take_in(region, (word + i) * 64 + (unsigned int)__builtin_ctzll(bits), present, observed);
 	}
 	observed->looked += region->nr;
 	region->present = present;

@@ -27,35 +27,37 @@ static uint64_t walk_bits(const struct walk *w, uint64_t word)
 	return census->walk[word] | (w->windows ? census_match(census, word, w->windows) : 0);
 }
 
-/* Finds the units of another word, and looks at those found WALK_AHEAD words ago: their heat has come to the cache by then. */
-static bool walk_word(struct walk *w)
+/* Find the units to see among the next WALK_WORDS words. */
+static void search(struct walk *w)
 {
-	const struct decide_region *r = w->region;
-	uint64_t words = (w->units + 63) / 64, found = 0;
+	uint64_t words = (w->units + 63) / 64;
 
-	if (w->word >= words + WALK_AHEAD)
-		return false;
-	w->bits = w->ahead[w->word % WALK_AHEAD];
-	if (w->word < words) {
-		found = walk_bits(w, w->word);
-		if (r->census)
-			for (uint64_t bits = found; bits; bits &= bits - 1)
-				census_expect(r->census, (w->word * 64 + (unsigned int)__builtin_ctzll(bits)) * r->unit);
-	}
-	w->ahead[w->word++ % WALK_AHEAD] = found;
-	return true;
+	for (unsigned int i = 0; i < WALK_WORDS; i++)
+		w->bits[i] = w->word + i < words ? walk_bits(w, w->word + i) : 0;
+	if (w->region->census)
+		census_expect(w->region->census, w->word, w->bits);
 }
 
 bool walk_next(struct walk *w)
 {
 	const struct decide_region *r = w->region;
-	uint64_t hinted = 0, unit;
+	uint64_t hinted = 0, unit, *bits;
 
-	while (!w->bits)
-		if (!walk_word(w))
+	for (;;) {
+		if (w->word * 64 >= w->units)
 			return false;
-	unit = (w->word - 1 - WALK_AHEAD) * 64 + (unsigned int)__builtin_ctzll(w->bits);
-	w->bits &= w->bits - 1;
+		if (w->word % WALK_WORDS == 0 && !w->searched) {
+			search(w);
+			w->searched = true;
+		}
+		bits = &w->bits[w->word % WALK_WORDS];
+		if (*bits)
+			break;
+		w->word++;
+		w->searched = false;
+	}
+	unit = w->word * 64 + (unsigned int)__builtin_ctzll(*bits);
+	*bits &= *bits - 1;
 	w->first = unit * r->unit;
 	w->end = r->nr - w->first > r->unit ? w->first + r->unit : r->nr;
 	w->key = 0;

@@ -8,8 +8,8 @@
 
 #include "decide.h"
 
-/* Words of 64 units between finding those to see and seeing them: what is known of them comes to the cache meanwhile. */
-#define WALK_AHEAD	4
+/* So many words of 64 units are searched for those to see before one is seen. */
+#define WALK_WORDS	CENSUS_WORDS
 
 /**
  * struct walk - where it stands
@@ -17,9 +17,9 @@
  * @region:	what is seen
  * @windows:	which units of the counts are seen too, NULL for none; may be narrowed on the way
  * @units:	how many the region has
- * @word:	the next 64 of them
- * @bits:	of the word WALK_AHEAD before, those to see
- * @ahead:	the same of the words between
+ * @word:	the 64 of them that are seen now, or next
+ * @searched:	it and its neighbours were searched
+ * @bits:	those to see of it and of its neighbours
  * @first:	the unit seen now: its first block,
  * @end:	the one after its last, and
  * @key:	the key of the hottest
@@ -31,8 +31,8 @@ struct walk {
 	const struct census_windows *windows;
 	uint64_t units;
 	uint64_t word;
-	uint64_t bits;
-	uint64_t ahead[WALK_AHEAD];
+	bool searched;
+	uint64_t bits[WALK_WORDS];
 	uint64_t first;
 	uint64_t end;
 	uint64_t claims;

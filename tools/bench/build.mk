@@ -4,7 +4,8 @@
 # the sources.
 progs		+= kvoff-bench
 kvoff-bench-src	:= $(wildcard tools/bench/*.c) tools/json.c tools/json_read.c \
-		   $(addprefix tests/kselftest/,rig.c bytes.c framed_rig.c)
+		   $(addprefix tests/kselftest/,rig.c bytes.c framed_rig.c) \
+		   $(addprefix daemon/,act.c census.c decide.c heat.c log.c observe.c region.c walk.c)
 kvoff-bench-kvoff := y
 kvoff-bench-ldlibs := -lm
 
