@@ -21,8 +21,15 @@
 /* A unit that waits for an event and not for a time. */
 #define NEVER		(1u << 29)
 
-/* Arrays of so many bytes may have huge pages: those of regions of some hundred thousand blocks. */
+/* Longer arrays may have huge pages: those of regions of some hundred thousand blocks. */
 #define HUGE		(2u << 20)
+
+void census_huge(void *map, size_t bytes)
+{
+	/* blocks are visited here and there, and the processor's table of pages is small; it is advice only */
+	if (bytes >= HUGE)
+		madvise(map, bytes, MADV_HUGEPAGE);
+}
 
 static int grow(struct census_array *array, size_t bytes)
 {
@@ -36,9 +43,7 @@ static int grow(struct census_array *array, size_t bytes)
 		map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (map == MAP_FAILED)
 		return -ENOMEM;
-	/* blocks are visited here and there, and the processor's table of pages is small; what follows is advice only */
-	if (bytes >= HUGE)
-		madvise(map, bytes, MADV_HUGEPAGE);
+	census_huge(map, bytes);
 	array->map = map;
 	array->bytes = bytes;
 	return 0;
@@ -54,7 +59,7 @@ int census_resize(struct census *c, uint64_t nr)
 		words * sizeof(*c->out),
 		words * sizeof(*c->loose),
 		words * sizeof(*c->walk),
-		words * sizeof(*c->due),
+		words * 4 * sizeof(*c->due),
 		c->unit > 1 ? words * 64 * sizeof(*c->lead) : 0,
 	};
 	int err = 0;
@@ -371,12 +376,13 @@ static uint32_t settle(struct census *c, uint64_t unit, const struct heat_keys *
 static void hold(struct census *c, uint64_t unit, uint32_t left, bool walk)
 {
 	uint64_t word = unit / 64, bit = 1ull << unit % 64;
+	uint32_t *due = &c->due[unit / 16];
 
 	if (!left) {
 		c->out[word] &= ~bit;
 	} else {
-		if (!c->out[word] || (int32_t)(c->now + left - c->due[word]) < 0)
-			c->due[word] = c->now + left;
+		if (!(c->out[word] >> unit % 64 / 16 * 16 & 0xffff) || (int32_t)(c->now + left - *due) < 0)
+			*due = c->now + left;
 		c->out[word] |= bit;
 	}
 	c->loose[word] &= ~bit;
@@ -412,9 +418,14 @@ unsigned int census_see(struct census *c, uint64_t block, struct heat_rates *rat
 /* Which of 64 units are to be counted now if they can be. */
 static uint64_t to_settle(const struct census *c, uint64_t word)
 {
-	if (!c->out[word])
+	uint64_t out = c->out[word], bits = c->loose[word];
+
+	if (!out)
 		return 0;
-	return (int32_t)(c->due[word] - c->now) <= 0 ? c->out[word] : c->loose[word];
+	for (unsigned int part = 0; part < 4; part++)
+		if ((int32_t)(c->due[word * 4 + part] - c->now) <= 0)
+			bits |= out & 0xffffull << part * 16;
+	return bits;
 }
 
 void census_expect(const struct census *c, uint64_t word, const uint64_t bits[CENSUS_WORDS])
@@ -431,13 +442,15 @@ void census_expect(const struct census *c, uint64_t word, const uint64_t bits[CE
 	__asm__ volatile("" : : "r"(sum));
 }
 
-static void settle_word(struct census *c, uint64_t word, uint64_t bits, const struct heat_keys *keys)
+/* The same for 16 units of a word. */
+static void settle_part(struct census *c, uint64_t part, uint64_t bits, const struct heat_keys *keys)
 {
-	uint32_t next = c->due[word] - c->now;
+	uint64_t word = part / 4;
+	uint32_t next = c->due[part] - c->now;
 
+	/* when it was due, all that is out is tried */
 	if ((int32_t)next <= 0)
 		next = NEVER;
-	c->loose[word] = 0;
 	for (; bits; bits &= bits - 1) {
 		uint64_t bit = bits & -bits, unit = word * 64 + (unsigned int)__builtin_ctzll(bits);
 		bool walk;
@@ -449,7 +462,15 @@ static void settle_word(struct census *c, uint64_t word, uint64_t bits, const st
 		else if (left < next)
 			next = left;
 	}
-	c->due[word] = c->now + next;
+	c->due[part] = c->now + next;
+}
+
+static void settle_word(struct census *c, uint64_t word, uint64_t bits, const struct heat_keys *keys)
+{
+	c->loose[word] = 0;
+	for (unsigned int part = 0; part < 4; part++)
+		if (bits & 0xffffull << part * 16)
+			settle_part(c, word * 4 + part, bits & 0xffffull << part * 16, keys);
 }
 
 void census_settle(struct census *c, const struct heat_keys *keys, uint32_t residence, uint32_t prefetch)
@@ -513,45 +534,58 @@ void census_windows_add(const struct census *c, struct census_windows *w, const 
 	w->youngest = youngest < w->youngest ? youngest : w->youngest;
 }
 
-/* Those of 64 units whose tier and time of last use are between the windows' ends: most are not. */
-static uint64_t match_ends(const uint32_t *tag, uint32_t now, const struct census_windows *w)
+#ifdef __SSE2__
+/*
+ * Those of 64 units whose tier and time of last use are between the windows' ends: most are not. Times stand above the
+ * marks, so both are subtracted at once; comparisons are of signed numbers.
+ */
+static inline uint64_t match_ends(const uint32_t *tag, uint32_t now, const struct census_windows *w, bool mixed)
+{
+	const __m128i flip = _mm_set1_epi32(INT32_MIN), high = _mm_set1_epi32(0xf0), all = _mm_set1_epi32(CENSUS_MIXED);
+	const __m128i youngest = _mm_set1_epi32((int)((((now - w->youngest) << 8) | 0xff) ^ 0x80000000u));
+	const __m128i span = _mm_xor_si128(flip, _mm_set1_epi32((int)((w->oldest - w->youngest) << 8 | 0xff)));
+	const __m128i tier = _mm_set1_epi32(__builtin_ctz(w->tiers) * 16), zero = _mm_setzero_si128();
+	uint64_t bits = 0;
+
+	for (unsigned int i = 0; i < 64; i += 4) {
+		__m128i tags = _mm_loadu_si128((const __m128i *)(tag + i)), tiers = _mm_and_si128(tags, high);
+		__m128i in = _mm_cmpeq_epi32(tiers, tier);
+
+		for (uint32_t more = w->tiers & (w->tiers - 1); more; more &= more - 1)
+			in = _mm_or_si128(in, _mm_cmpeq_epi32(tiers, _mm_set1_epi32(__builtin_ctz(more) * 16)));
+		if (mixed)
+			in = _mm_or_si128(in, _mm_cmpeq_epi32(_mm_and_si128(tags, all), all));
+		/* to flip the sign bit before or after the subtraction is the same */
+		in = _mm_andnot_si128(_mm_cmpgt_epi32(_mm_sub_epi32(youngest, tags), span), in);
+		in = _mm_andnot_si128(_mm_cmpeq_epi32(tags, zero), in);
+		bits |= (uint64_t)(unsigned int)_mm_movemask_ps(_mm_castsi128_ps(in)) << i;
+	}
+	return bits;
+}
+#else
+static inline uint64_t match_ends(const uint32_t *tag, uint32_t now, const struct census_windows *w, bool mixed)
 {
 	uint64_t bits = 0;
 
-#ifdef __SSE2__
-	/* times stand above the marks, so both are subtracted at once; comparisons are of signed numbers */
-	const __m128i flip = _mm_set1_epi32(INT32_MIN), zero = _mm_setzero_si128();
-	const __m128i youngest = _mm_set1_epi32((int)(((now - w->youngest) << 8) | 0xff));
-	const __m128i span = _mm_xor_si128(flip, _mm_set1_epi32((int)((w->oldest - w->youngest) << 8 | 0xff)));
-	const __m128i tiers = _mm_set1_epi32(0xf0), mixed = _mm_set1_epi32(CENSUS_MIXED);
-
-	for (unsigned int i = 0; i < 64; i += 4) {
-		__m128i tags = _mm_loadu_si128((const __m128i *)(tag + i)), tier = _mm_and_si128(tags, tiers);
-		__m128i age = _mm_xor_si128(flip, _mm_sub_epi32(youngest, tags));
-		__m128i in = _mm_cmpeq_epi32(_mm_and_si128(tags, mixed), mixed);
-
-		for (uint32_t t = w->tiers; t; t &= t - 1)
-			in = _mm_or_si128(in, _mm_cmpeq_epi32(tier, _mm_set1_epi32(__builtin_ctz(t) * 16)));
-		in = _mm_andnot_si128(_mm_or_si128(_mm_cmpgt_epi32(age, span), _mm_cmpeq_epi32(tags, zero)), in);
-		bits |= (uint64_t)(unsigned int)_mm_movemask_ps(_mm_castsi128_ps(in)) << i;
-	}
-#else
 	for (unsigned int i = 0; i < 64; i++) {
 		uint32_t age = (now - (tag[i] >> 8)) & CENSUS_TAG_TIME, mark = tag[i] & 0xff;
-		bool tier = tag[i] && (w->tiers >> mark / 16 & 1 || mark == CENSUS_MIXED);
+		bool tier = tag[i] && (w->tiers >> mark / 16 & 1 || (mixed && mark == CENSUS_MIXED));
 
 		bits |= (uint64_t)(tier && age - w->youngest <= w->oldest - w->youngest) << i;
 	}
-#endif
 	return bits;
 }
+#endif
 
 uint64_t census_match(const struct census *c, uint64_t word, const struct census_windows *w)
 {
 	const uint32_t *tag = c->tag + word * 64;
 	uint32_t now = c->now >> CENSUS_TAG_SHIFT;
-	uint64_t bits = w->tiers ? match_ends(tag, now, w) : 0, found = 0;
+	uint64_t bits, found = 0;
 
+	if (!w->tiers)
+		return 0;
+	bits = c->unit == 1 ? match_ends(tag, now, w, false) : match_ends(tag, now, w, true);
 	for (; bits; bits &= bits - 1) {
 		unsigned int i = (unsigned int)__builtin_ctzll(bits);
 		unsigned int age = age_class((now - (tag[i] >> 8)) & CENSUS_TAG_TIME);

@@ -70,7 +70,7 @@ struct census_array {
  * @out:	bit map of units that are not counted
  * @loose:	bit map, some of @out: units to be counted at once if they can be
  * @walk:	bit map, some of @out: units that may move or have a prefetch hint all the same
- * @due:	by 64 units: when to try to count the others of @out again
+ * @due:	by 16 units: when to try to count the others of @out again
  * @row_of:	the row of (tier, fresh, class), plus one; 0: none yet
  * @nr_rows:	how many rows
  * @rows:	the rows
@@ -112,6 +112,9 @@ struct census {
  */
 int census_resize(struct census *c, uint64_t nr);
 
+/** census_huge - advise that an array may have huge pages if it is long */
+void census_huge(void *map, size_t bytes);
+
 /** census_free - give back the memory */
 void census_free(struct census *c);
 
@@ -148,7 +151,7 @@ void census_loosen(struct census *c, uint64_t block);
 void census_settle(struct census *c, const struct heat_keys *keys, uint32_t residence, uint32_t prefetch);
 
 /* What is looked for by the word of 64 units is looked for in so many words at once. */
-#define CENSUS_WORDS		32
+#define CENSUS_WORDS		64
 
 /**
  * census_expect - units that will be visited in a moment

@@ -209,6 +209,7 @@ int region_grow(struct region *region)
 		err = -errno;
 		goto err_hint;
 	}
+	census_huge(said, reach * sizeof(*region->said));
 	unmap(region->state, region->mapped * sizeof(*region->state));
 	unmap(region->hint, region->mapped * sizeof(*region->hint));
 	region->state = state;

@@ -65,6 +65,7 @@ static int open_region(struct stage *s, struct region *region)
 	};
 	if (!region->state || !region->hint || !region->said || census_resize(&region->census, nr))
 		return -ENOMEM;
+	census_huge(region->said, nr * sizeof(*region->said));
 	for (uint64_t unit = 0; unit < nr; unit += s->unit) {
 		unsigned int tier = 0;
 		uint64_t at = draw(s, 100);
