@@ -70,7 +70,7 @@ static void put_line(const char *text, size_t len)
 
 void report_say(const char *fmt, ...)
 {
-	char text[768];
+	char text[1024];
 	size_t len;
 	va_list ap;
 
@@ -101,7 +101,7 @@ static const char *size_text(char buf[24], uint64_t bytes)
 /* With the lock held. */
 static void report(void)
 {
-	char live[24], peak[24], all[24], at[24], where[256] = "";
+	char live[24], peak[24], all[24], at[24], where[32 * LIBKVOFF_MAX_TIERS] = "";
 	struct libkvoff_stats stats = { .size = sizeof(stats) };
 	size_t len = 0, tier;
 
