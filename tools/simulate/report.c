@@ -15,13 +15,9 @@ static void heading(FILE *f, const struct sim_options *o, const char *what)
 {
 	fprintf(f, "%-*s", LABEL, what);
 	for (unsigned int p = 0; p < o->nr_policies; p++)
-		fprintf(f, "%*s", COLUMN, o->policies[p]->name);
+		if (!o->plain || o->policies[p]->plain)
+			fprintf(f, "%*s", COLUMN, o->policies[p]->name);
 	fputc('\n', f);
-}
-
-static bool in_plain(const struct sim_policy *p)
-{
-	return p->plain;
 }
 
 static double share_of(const struct sim_share *s)
@@ -35,9 +31,9 @@ static void plain_line(FILE *f, const struct sim_options *o, const struct sim_ro
 	for (unsigned int p = 0; p < o->nr_policies; p++) {
 		const struct sim_share *s = &rows[p].share;
 
-		if (!in_plain(o->policies[p]))
-			fprintf(f, "%*s", COLUMN, "-");
-		else if (!what)
+		if (!o->policies[p]->plain)
+			continue;
+		if (!what)
 			fprintf(f, "%*.3f", COLUMN, share_of(s));
 		else
 			fprintf(f, "%*llu", COLUMN, (unsigned long long)(what == 1 ? s->promoted : s->demoted));
@@ -72,7 +68,7 @@ void sim_json_plain(struct json *j, const struct sim_options *o, const struct si
 	for (unsigned int i = 0; i < o->nr_fast * o->nr_policies; i++) {
 		const struct sim_share *s = &rows[i].share;
 
-		if (!in_plain(rows[i].policy))
+		if (!rows[i].policy->plain)
 			continue;
 		json_object(j, NULL);
 		json_double(j, "fast_percent", o->fast[i / o->nr_policies]);
