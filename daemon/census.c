@@ -539,7 +539,8 @@ void census_windows_add(const struct census *c, struct census_windows *w, const 
  * Those of 64 units whose tier and time of last use are between the windows' ends: most are not. Times stand above the
  * marks, so both are subtracted at once; comparisons are of signed numbers.
  */
-static inline uint64_t match_ends(const uint32_t *tag, uint32_t now, const struct census_windows *w, bool mixed)
+static inline uint64_t match_ends(const uint32_t *tag, uint32_t now, const struct census_windows *w, bool several,
+				  bool mixed)
 {
 	const __m128i flip = _mm_set1_epi32(INT32_MIN), high = _mm_set1_epi32(0xf0), all = _mm_set1_epi32(CENSUS_MIXED);
 	const __m128i youngest = _mm_set1_epi32((int)((((now - w->youngest) << 8) | 0xff) ^ 0x80000000u));
@@ -551,7 +552,7 @@ static inline uint64_t match_ends(const uint32_t *tag, uint32_t now, const struc
 		__m128i tags = _mm_loadu_si128((const __m128i *)(tag + i)), tiers = _mm_and_si128(tags, high);
 		__m128i in = _mm_cmpeq_epi32(tiers, tier);
 
-		for (uint32_t more = w->tiers & (w->tiers - 1); more; more &= more - 1)
+		for (uint32_t more = several ? w->tiers & (w->tiers - 1) : 0; more; more &= more - 1)
 			in = _mm_or_si128(in, _mm_cmpeq_epi32(tiers, _mm_set1_epi32(__builtin_ctz(more) * 16)));
 		if (mixed)
 			in = _mm_or_si128(in, _mm_cmpeq_epi32(_mm_and_si128(tags, all), all));
@@ -563,7 +564,8 @@ static inline uint64_t match_ends(const uint32_t *tag, uint32_t now, const struc
 	return bits;
 }
 #else
-static inline uint64_t match_ends(const uint32_t *tag, uint32_t now, const struct census_windows *w, bool mixed)
+static inline uint64_t match_ends(const uint32_t *tag, uint32_t now, const struct census_windows *w, bool several,
+				  bool mixed)
 {
 	uint64_t bits = 0;
 
@@ -585,7 +587,12 @@ uint64_t census_match(const struct census *c, uint64_t word, const struct census
 
 	if (!w->tiers)
 		return 0;
-	bits = c->unit == 1 ? match_ends(tag, now, w, false) : match_ends(tag, now, w, true);
+	if (c->unit > 1)
+		bits = match_ends(tag, now, w, true, true);
+	else if (w->tiers & (w->tiers - 1))
+		bits = match_ends(tag, now, w, true, false);
+	else
+		bits = match_ends(tag, now, w, false, false);
 	for (; bits; bits &= bits - 1) {
 		unsigned int i = (unsigned int)__builtin_ctzll(bits);
 		unsigned int age = age_class((now - (tag[i] >> 8)) & CENSUS_TAG_TIME);

@@ -84,11 +84,13 @@ static uint64_t listen(const struct region *region, uint64_t first, unsigned int
 	uint64_t changed = 0, location;
 	unsigned int i = 0;
 
-	/* three streams at once are more than the processor looks ahead for; what is past the end is not read */
-	for (unsigned int k = 0; k < 64; k += 4) {
-		__builtin_prefetch(&region->state[first + 64 + k]);
-		__builtin_prefetch(&region->hint[first + 64 + k]);
-		__builtin_prefetch(&region->said[first + 64 + k]);
+	/* three streams at once are more than the processor looks ahead for; it may ask for what is past the end */
+	for (unsigned int k = 128; k < 192; k += 16) {
+		for (unsigned int line = 0; line < 16; line += 4)
+			__builtin_prefetch(&region->state[first + k + line]);
+		__builtin_prefetch(&region->hint[first + k]);
+		__builtin_prefetch(&region->hint[first + k + 8]);
+		__builtin_prefetch(&region->said[first + k]);
 	}
 #ifdef __SSE2__
 	for (; i + 4 <= nr; i += 4)
