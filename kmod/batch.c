@@ -16,6 +16,7 @@
 #include "compat.h"
 #include "drain.h"
 #include "kvoff.h"
+#include "move.h"
 
 struct kvoff_batch;
 
@@ -24,6 +25,7 @@ struct kvoff_batch;
  * @node:	in its link's queue; empty once a worker or a cancellation has it. Under the link's lock
  * @batch:	whose
  * @link:	whose queue
+ * @run:	how many neighbours it may be moved together with, at most
  * @desc:	what to move
  * @result:	what became of it
  */
@@ -31,6 +33,7 @@ struct kvoff_item {
 	struct list_head node;
 	struct kvoff_batch *batch;
 	struct kvoff_link *link;
+	unsigned int run;
 	struct kvoff_move_desc desc;
 	struct kvoff_move_result result;
 };
@@ -98,28 +101,34 @@ static void kvoff_item_finish(struct kvoff_item *item, int error, u16 from)
 	kvoff_batch_put(item->batch);
 }
 
-static void kvoff_item_run(struct kvoff_item *item)
+/* Move neighbours. */
+static void kvoff_items_run(struct kvoff_link *link, struct kvoff_item **items, unsigned int nr)
 {
-	struct kvoff_link *link = item->link;
 	u32 budget = READ_ONCE(link->budget_mbps);
+	struct kvoff_move moves[KVOFF_RUN_MAX];
 	struct kvoff_region *region;
-	u16 from = KVOFF_TIER_NONE;
-	bool copied = false;
-	int ret = -ENOENT;
+	unsigned int i, done;
 
-	/* held for one block only: a queued batch keeps no region alive */
-	region = kvoff_region_get(item->desc.region);
+	for (i = 0; i < nr; i++)
+		moves[i] = (struct kvoff_move) {
+			.desc = &items[i]->desc, .error = -ENOENT, .from = KVOFF_TIER_NONE,
+		};
+	/* held for one run only: a queued batch keeps no region alive */
+	region = kvoff_region_get(items[0]->desc.region);
 	if (region) {
-		ret = kvoff_move_block(region, &item->desc, &from, &copied);
+		for (done = 0; done < nr; )
+			done += kvoff_move_run(region, moves + done, nr - done);
 		/* what was copied in vain has used the link as well */
-		if (budget && copied)
-			link->next_ns = max(link->next_ns, ktime_get_ns()) +
-					div_u64((u64)kvoff_region_bs(region) * 1000, budget);
+		for (i = 0; budget && i < nr; i++)
+			if (moves[i].copied)
+				link->next_ns = max(link->next_ns, ktime_get_ns()) +
+						div_u64((u64)kvoff_region_bs(region) * 1000, budget);
 		kvoff_region_put(region);
 	} else {
-		kvoff_count(KVOFF_MOVES_INVALID, 1);
+		kvoff_count(KVOFF_MOVES_INVALID, nr);
 	}
-	kvoff_item_finish(item, ret, from);
+	for (i = 0; i < nr; i++)
+		kvoff_item_finish(items[i], moves[i].error, moves[i].from);
 }
 
 /*
@@ -128,22 +137,40 @@ static void kvoff_item_run(struct kvoff_item *item)
  */
 #define KVOFF_LINK_BURST_NS	(20 * NSEC_PER_MSEC)
 
-/* How long the head of the queue has to wait for the budget, in jiffies; 0: @item is off the queue and may go. */
-static long kvoff_link_next(struct kvoff_link *link, struct kvoff_item **item)
+/* How long the head of the queue has to wait for the budget, in jiffies. */
+static long kvoff_link_wait(struct kvoff_link *link)
 {
-	u64 now = ktime_get_ns() + KVOFF_LINK_BURST_NS;
+	u64 now;
 
-	*item = NULL;
+	if (!READ_ONCE(link->budget_mbps))
+		return 0;
+	now = ktime_get_ns() + KVOFF_LINK_BURST_NS;
+	return link->next_ns > now ? max(1UL, nsecs_to_jiffies(link->next_ns - now)) : 0;
+}
+
+/* Can a block be moved together with the one before it? */
+static bool kvoff_item_follows(const struct kvoff_item *item, const struct kvoff_item *before)
+{
+	const struct kvoff_move_desc *a = &before->desc, *b = &item->desc;
+
+	return b->region == a->region && b->block == a->block + 1 && b->to == a->to && !a->flags && !b->flags;
+}
+
+/* Take the head of the queue off it, with what can be moved together with it; how many. */
+static unsigned int kvoff_link_next(struct kvoff_link *link, struct kvoff_item **items)
+{
+	struct kvoff_item *item;
+	unsigned int nr = 0;
+
 	spin_lock(&link->lock);
-	if (READ_ONCE(link->budget_mbps) && link->next_ns > now && !list_empty(&link->queue)) {
-		spin_unlock(&link->lock);
-		return max(1UL, nsecs_to_jiffies(link->next_ns - now));
+	while ((item = list_first_entry_or_null(&link->queue, struct kvoff_item, node))) {
+		if (nr && (nr >= items[0]->run || !kvoff_item_follows(item, items[nr - 1])))
+			break;
+		list_del_init(&item->node);
+		items[nr++] = item;
 	}
-	*item = list_first_entry_or_null(&link->queue, struct kvoff_item, node);
-	if (*item)
-		list_del_init(&(*item)->node);
 	spin_unlock(&link->lock);
-	return 0;
+	return nr;
 }
 
 static bool kvoff_link_idle(struct kvoff_link *link)
@@ -161,56 +188,63 @@ static void kvoff_link_work(struct work_struct *work)
 	struct kvoff_link *link = container_of(work, struct kvoff_link, work);
 
 	for (;;) {
-		struct kvoff_item *item;
-		long wait = kvoff_link_next(link, &item);
+		struct kvoff_item *items[KVOFF_RUN_MAX];
+		long wait = kvoff_link_idle(link) ? 0 : kvoff_link_wait(link);
+		unsigned int nr;
 
 		if (wait) {
 			wait_event_idle_timeout(link->wait,
 						!READ_ONCE(link->budget_mbps) || kvoff_link_idle(link), wait);
 			continue;
 		}
-		if (!item)
+		nr = kvoff_link_next(link, items);
+		if (!nr)
 			break;
-		kvoff_item_run(item);
+		kvoff_items_run(link, items, nr);
 		cond_resched();
 	}
 }
 
-/* The link that will copy the block, by where it is now. A guess is enough: the move itself looks again. */
-static struct kvoff_link *kvoff_item_link(const struct kvoff_move_desc *desc)
+/*
+ * The link that will copy the block, by where it is now. A guess is enough: the move itself looks again. *@region is
+ * what the item before was in, NULL if nothing.
+ */
+static void kvoff_item_route(struct kvoff_item *item, struct kvoff_region **region)
 {
-	u32 from = 0, to = min_t(u32, desc->to, KVOFF_MAX_TIERS - 1);
-	struct kvoff_region *region = kvoff_region_get(desc->region);
+	u32 from = 0, to = min_t(u32, item->desc.to, KVOFF_MAX_TIERS - 1);
+	struct kvoff_chunk *chunk = NULL;
 
-	if (region) {
-		struct kvoff_chunk *chunk = NULL;
-
-		if (desc->block < region->nr_blocks)
-			chunk = kvoff_chunk(region, desc->block, false);
-		if (chunk)
-			from = READ_ONCE(kvoff_chunk_block(chunk, desc->block)->tier);
-		kvoff_region_put(region);
+	if (*region && (*region)->id != item->desc.region) {
+		kvoff_region_put(*region);
+		*region = NULL;
 	}
-	return &kvoff_links[from][to];
+	if (!*region)
+		*region = kvoff_region_get(item->desc.region);
+	item->run = *region ? kvoff_run_max(*region) : 1;
+	if (*region && item->desc.block < (*region)->nr_blocks)
+		chunk = kvoff_chunk(*region, item->desc.block, false);
+	if (chunk)
+		from = READ_ONCE(kvoff_chunk_block(chunk, item->desc.block)->tier);
+	item->link = &kvoff_links[from][to];
 }
 
 /* Queue every item. The batch may be finished, but not freed, when this returns. */
 static void kvoff_batch_submit(struct kvoff_batch *batch)
 {
-	u32 i;
+	struct kvoff_link *link;
+	u32 i = 0;
 
-	for (i = 0; i < batch->nr; i++) {
-		struct kvoff_item *item = &batch->items[i];
-		struct kvoff_link *link = item->link;
-
+	while (i < batch->nr) {
+		link = batch->items[i].link;
 		spin_lock(&link->lock);
-		list_add_tail(&item->node, &link->queue);
+		for (; i < batch->nr && batch->items[i].link == link; i++)
+			list_add_tail(&batch->items[i].node, &link->queue);
 		spin_unlock(&link->lock);
 		queue_work(kvoff_workers, &link->work);
 	}
 }
 
-/* Take what has not begun off the queues. The rest finishes by itself, a block later. */
+/* Take what has not begun off the queues. The rest finishes by itself, a run later. */
 static void kvoff_batch_cancel(struct kvoff_batch *batch)
 {
 	u32 i;
@@ -236,6 +270,7 @@ static void kvoff_batch_cancel(struct kvoff_batch *batch)
 static struct kvoff_batch *kvoff_batch_create(const struct kvoff_ctl_move *arg)
 {
 	const struct kvoff_move_desc __user *descs = u64_to_user_ptr(arg->descs);
+	struct kvoff_region *region = NULL;
 	struct kvoff_batch *batch;
 	u32 i;
 
@@ -251,15 +286,18 @@ static struct kvoff_batch *kvoff_batch_create(const struct kvoff_ctl_move *arg)
 	for (i = 0; i < arg->nr; i++) {
 		struct kvoff_item *item = &batch->items[i];
 
-		if (copy_from_user(&item->desc, &descs[i], sizeof(item->desc))) {
-			kvfree(batch);
-			return ERR_PTR(-EFAULT);
-		}
+		if (copy_from_user(&item->desc, &descs[i], sizeof(item->desc)))
+			break;
 		INIT_LIST_HEAD(&item->node);
 		item->batch = batch;
-		item->link = kvoff_item_link(&item->desc);
+		kvoff_item_route(item, &region);
 	}
-	return batch;
+	if (region)
+		kvoff_region_put(region);
+	if (i == arg->nr)
+		return batch;
+	kvfree(batch);
+	return ERR_PTR(-EFAULT);
 }
 
 static int kvoff_batch_results(struct kvoff_batch *batch)
@@ -305,7 +343,7 @@ int kvoff_batch_ioctl(struct kvoff_ctl_move *arg, bool lease)
 	kvoff_batch_put(batch);
 	if (wait_for_completion_interruptible(&batch->done)) {
 		kvoff_batch_cancel(batch);
-		/* at most one block a link */
+		/* at most one run a link */
 		wait_for_completion(&batch->done);
 	}
 	arg->moved = atomic_read(&batch->moved);

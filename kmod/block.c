@@ -13,7 +13,7 @@
 #include "seal.h"
 #include "tenant.h"
 
-/* A bit lock is invisible to lockdep; this stands for all of them. No two are ever held at once. */
+/* A bit lock is invisible to lockdep; this stands for all of them. Who has one may try another, but not wait for it. */
 #ifdef CONFIG_LOCKDEP
 static struct lockdep_map kvoff_block_dep = STATIC_LOCKDEP_MAP_INIT("kvoff_block", &kvoff_block_dep);
 #endif
@@ -25,6 +25,14 @@ void kvoff_block_lock(struct kvoff_block *b)
 	wait_on_bit_lock(&b->flags, KVOFF_B_LOCK, TASK_UNINTERRUPTIBLE);
 }
 
+bool kvoff_block_trylock(struct kvoff_block *b)
+{
+	if (test_and_set_bit_lock(KVOFF_B_LOCK, &b->flags))
+		return false;
+	lock_map_acquire_try(&kvoff_block_dep);
+	return true;
+}
+
 void kvoff_block_unlock(struct kvoff_block *b)
 {
 	lock_map_release(&kvoff_block_dep);
@@ -34,7 +42,7 @@ void kvoff_block_unlock(struct kvoff_block *b)
 	wake_up_bit(&b->flags, KVOFF_B_LOCK);
 }
 
-/* Lock a block that no mover reads. A copy in progress is waited for: it is one block long. */
+/* Lock a block that no mover reads. A copy in progress is waited for: a run of them is no longer than a large block. */
 void kvoff_block_lock_idle(struct kvoff_block *b)
 {
 	kvoff_block_lock(b);

@@ -9,7 +9,8 @@
  *	kvoff_named::mutex	a named region rests, is opened, ends
  *	region->unit_sem	a region's units; held over discards and seals, taken by no fault
  *	region->chunk_mutex	a region's block records come into being; never taken under a block lock
- *	block lock		a bit of struct kvoff_block::flags; sleeps; not held over user copies or throttling
+ *	block lock		a bit of struct kvoff_block::flags; sleeps; not held over user copies or throttling; who
+ *				has one waits for no other, but may try
  *	folio lock		of a block's frame
  *	i_mmap_rwsem, page-table lock
  *				the core's, inside unmap_mapping_range()
@@ -108,6 +109,9 @@ extern unsigned int kvoff_twins;
 /* How long a pool leaves a node in peace that had nothing to give. */
 #define KVOFF_SHORT_INTERVAL	HZ
 
+/* One part in so many of a pool is kept zeroed, for first touches. */
+#define KVOFF_POOL_CLEAN	8
+
 /* Pools that grow on demand do so by at least so much at a time, so that small demands do not wait each time. */
 #define KVOFF_GROW_BYTES	(16UL << 20)
 
@@ -171,6 +175,8 @@ void kvoff_pool_init(struct kvoff_pool *pool, struct kvoff_tier *tier, unsigned 
 int kvoff_pool_set_target(struct kvoff_pool *pool, unsigned long target);
 int kvoff_pool_limit(struct kvoff_pool *pool, unsigned long target);
 void kvoff_pool_add(struct kvoff_pool *pool, struct folio *folio);
+bool kvoff_pool_has_work(const struct kvoff_pool *pool);
+void kvoff_pool_tell(struct kvoff_pool *pool, bool work);
 void kvoff_pool_shed_twins(struct kvoff_pool *pool);
 bool kvoff_pool_work(struct kvoff_pool *pool);
 bool kvoff_pool_empty(struct kvoff_pool *pool);
@@ -481,6 +487,7 @@ bool kvoff_region_referenced(struct kvoff_region *region, u64 block);
 struct kvoff_chunk *kvoff_chunk(struct kvoff_region *region, u64 block, bool create);
 void kvoff_chunk_free(struct kvoff_chunk *chunk);
 void kvoff_block_lock(struct kvoff_block *b);
+bool kvoff_block_trylock(struct kvoff_block *b);
 void kvoff_block_lock_idle(struct kvoff_block *b);
 void kvoff_block_unlock(struct kvoff_block *b);
 void kvoff_block_settled(struct kvoff_block *b);
@@ -513,9 +520,6 @@ extern const struct vm_operations_struct kvoff_data_vmops;
 /* ---- map.c ---- */
 vm_flags_t kvoff_map_flags(unsigned int order);
 bool kvoff_map_block(struct vm_fault *vmf, struct folio *folio, bool write);
-
-/* ---- move.c ---- */
-int kvoff_move_block(struct kvoff_region *region, const struct kvoff_move_desc *desc, u16 *from, bool *copied);
 
 /* ---- batch.c ---- */
 struct io_uring_cmd;

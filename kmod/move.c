@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Moving one block of a mapped region; those of framed ones are in framed.c. Who moves what and when is decided
- * elsewhere; how copies are queued is in batch.c.
+ * Moving blocks of a mapped region; those of framed ones are in framed.c. Who moves what and when is decided elsewhere;
+ * how copies are queued is in batch.c.
  *
  *	arm	lock block, lock frame, clear "written", unmap, see that nobody else holds the frame, unlock both
  *	copy	readers refault on the old frame, read-only, and go on
@@ -10,205 +10,168 @@
  *
  * Arming without the frame lock would miss a write fault that has passed page_mkwrite but not mapped its page yet;
  * without the freeze it would miss a write pin taken before. Either loses a write.
+ *
+ * Neighbours go together, as a run: each step is taken by all of them before the next, so that they are unmapped in
+ * one go. Only the first block's lock is waited for; the run ends before a block that somebody else has locked. Each
+ * mapping is a reference: a count that can be frozen at one says that there is nothing to unmap.
  */
 #include <linux/pagemap.h>
 
 #include "drain.h"
 #include "framed.h"
 #include "kvoff.h"
+#include "move.h"
 #include "poison.h"
 #include "tenant.h"
 #include "trace.h"
 
-/**
- * struct kvoff_move - a move in progress
- * @region:	of the block
- * @chunk:	holds its record
- * @b:		its record
- * @block:	its index
- * @from:	where it is
- * @to:		where it goes
- * @reason:	the policy's code
- * @target:	the frame it goes to; after the move, the frame it has left
- */
-struct kvoff_move {
-	struct kvoff_region *region;
-	struct kvoff_chunk *chunk;
-	struct kvoff_block *b;
-	u64 block;
-	u32 from;
-	u32 to;
-	u16 reason;
-	struct folio *target;
+/* What comes next for a block; see struct kvoff_move::step. */
+enum kvoff_step {
+	KVOFF_STEP_OVER,	/* nothing: error says why */
+	KVOFF_STEP_ARM,
+	KVOFF_STEP_COPY,	/* the block is not locked */
+	KVOFF_STEP_FLIP,	/* the target holds the same bytes */
+	KVOFF_STEP_STOP,	/* copy and flip, while the block stands still */
 };
 
 /*
  * Announce that the block's place is about to change, and see whether any client has counted itself in. Called with
  * the block locked. Pairs with the client's count, fence, look at MOVING.
  */
-static bool kvoff_move_announce(struct kvoff_move *m)
+static bool kvoff_move_announce(struct kvoff_region *region, struct kvoff_move *m)
 {
-	kvoff_block_publish(m->chunk, m->block, KVOFF_STATE_MOVING);
+	kvoff_block_publish(m->chunk, m->desc->block, KVOFF_STATE_MOVING);
 	/* the client's fence is between its count and its look at MOVING */
 	smp_mb();
-	return !kvoff_region_referenced(m->region, m->block);
+	return !kvoff_region_referenced(region, m->desc->block);
 }
 
 /* Put the target in the place of the frozen, unmapped, locked old frame. */
-static void kvoff_move_replace(struct kvoff_move *m, struct folio *old)
+static void kvoff_move_replace(struct kvoff_region *region, struct kvoff_move *m)
 {
-	m->target->index = m->block << kvoff_order_of(m->region->index);
-	m->target->mapping = m->region->shared->mapping;
+	struct folio *old = m->b->frame;
+
+	m->target->index = m->desc->block << kvoff_order_of(region->index);
+	m->target->mapping = region->shared->mapping;
 	WRITE_ONCE(m->b->frame, m->target);
-	m->b->tier = m->to;
+	m->b->tier = m->desc->to;
 	m->b->gen++;
-	WRITE_ONCE(kvoff_chunk_state(m->chunk, m->block)->reason, m->reason);
-	atomic64_dec(&m->region->tier_used[m->from]);
-	atomic64_inc(&m->region->tier_used[m->to]);
+	WRITE_ONCE(kvoff_chunk_state(m->chunk, m->desc->block)->reason, m->desc->reason);
+	atomic64_dec(&region->tier_used[m->from]);
+	atomic64_inc(&region->tier_used[m->desc->to]);
 	/* it is unmapped: whoever writes from now on comes through page_mkwrite */
 	clear_bit(KVOFF_B_WRITTEN, &m->b->flags);
 	old->mapping = NULL;
 	old->index = 0;
-	folio_ref_unfreeze(old, 1);
 	m->target = old;
 }
 
-static int kvoff_move_arm(struct kvoff_move *m)
+static void kvoff_move_refuse(struct kvoff_move *m, int error)
 {
-	struct folio *folio = m->b->frame;
-	int ret = 0;
-
-	if (kvoff_region_referenced(m->region, m->block))
-		return -EAGAIN;
-	folio_lock(folio);
-	clear_bit(KVOFF_B_WRITTEN, &m->b->flags);
-	kvoff_block_unmap(m->region, m->block, 1);
-	if (folio_ref_freeze(folio, 1))
-		folio_ref_unfreeze(folio, 1);
-	else
-		ret = -EBUSY;
-	folio_unlock(folio);
-	return ret;
-}
-
-/* The target holds the same bytes, unless a write came since the block was armed. */
-static int kvoff_move_flip(struct kvoff_move *m)
-{
-	struct folio *folio = m->b->frame;
-	int ret = -EAGAIN;
-
-	if (!kvoff_move_announce(m))
-		goto out;
-	kvoff_hook(flip);
-	folio_lock(folio);
-	kvoff_block_unmap(m->region, m->block, 1);
-	if (test_bit(KVOFF_B_WRITTEN, &m->b->flags)) {
-		ret = -ECANCELED;
-	} else if (!folio_ref_freeze(folio, 1)) {
-		ret = -EBUSY;
-	} else {
-		kvoff_move_replace(m, folio);
-		ret = 0;
-	}
-	folio_unlock(folio);
-out:
-	kvoff_block_publish(m->chunk, m->block, 0);
-	return ret;
+	m->step = KVOFF_STEP_OVER;
+	m->error = error;
 }
 
 /*
- * The block stands still for the length of the copy: faults wait for the block lock, pins fail on the frozen
- * count.
+ * Freeze the counts of all frames that are held, taking them out of the page tables where somebody has them mapped:
+ * then nobody has them, or gets at them. What somebody holds even so is refused.
  */
-static int kvoff_move_stopped(struct kvoff_move *m)
+static void kvoff_run_freeze(struct kvoff_region *region, struct kvoff_move *moves, unsigned int nr)
 {
-	struct folio *folio = m->b->frame;
-	int ret = -EAGAIN;
+	unsigned int i, first = 0, mapped = 0;
 
-	if (!kvoff_move_announce(m))
-		goto out;
-	folio_lock(folio);
-	kvoff_block_unmap(m->region, m->block, 1);
-	if (!folio_ref_freeze(folio, 1)) {
-		ret = -EBUSY;
-	} else if (kvoff_copy(m->target, folio)) {
-		folio_ref_unfreeze(folio, 1);
-		ret = -EHWPOISON;
-	} else {
-		kvoff_move_replace(m, folio);
-		ret = 0;
+	for (i = 0; i <= nr; i++) {
+		if (i < nr && moves[i].held) {
+			moves[i].frozen = folio_ref_freeze(moves[i].held, 1);
+			if (moves[i].frozen)
+				continue;
+			if (!mapped)
+				first = i;
+			mapped = i + 1 - first;
+		} else if (mapped) {
+			/* what is frozen in between is mapped by nobody */
+			kvoff_block_unmap(region, moves[first].desc->block, mapped);
+			mapped = 0;
+		}
 	}
-	folio_unlock(folio);
-out:
-	kvoff_block_publish(m->chunk, m->block, 0);
-	return ret;
+	for (i = 0; i < nr; i++) {
+		if (!moves[i].held || moves[i].frozen)
+			continue;
+		moves[i].frozen = folio_ref_freeze(moves[i].held, 1);
+		if (!moves[i].frozen)
+			kvoff_move_refuse(&moves[i], -EBUSY);
+	}
 }
 
-/* Called with the block locked; returns with it locked. */
-static int kvoff_move_live(struct kvoff_move *m)
+/* The frame is locked, and frozen: what becomes of the block? */
+static void kvoff_move_decide(struct kvoff_region *region, struct kvoff_move *m)
 {
-	int ret = kvoff_move_arm(m);
-	int copied;
-
-	if (ret)
-		return ret;
-	set_bit(KVOFF_B_COPYING, &m->b->flags);
-	kvoff_block_publish(m->chunk, m->block, KVOFF_STATE_COPYING);
-	kvoff_block_unlock(m->b);
-
-	/* whoever would take the frame away waits for KVOFF_B_COPYING */
-	copied = kvoff_copy(m->target, m->b->frame);
-	kvoff_hook(copy);
-
-	kvoff_block_lock(m->b);
-	kvoff_block_settled(m->b);
-	if (copied) {
-		kvoff_block_publish(m->chunk, m->block, 0);
-		return -EHWPOISON;
+	if (m->step == KVOFF_STEP_ARM) {
+		m->step = KVOFF_STEP_COPY;
+		return;
 	}
-	return kvoff_move_flip(m);
+	if (m->step == KVOFF_STEP_STOP) {
+		m->copied = true;
+		if (kvoff_copy(m->target, m->held)) {
+			kvoff_move_refuse(m, -EHWPOISON);
+			return;
+		}
+	}
+	kvoff_move_replace(region, m);
+	m->step = KVOFF_STEP_OVER;
+	m->error = 0;
 }
 
 /*
- * Move a block to where its twin is: no write came since they parted, or there would be no twin. -ENOENT if there is
- * none there. On failure the twin stays.
+ * Arm, flip, or stop and move blocks, whichever comes next for each of them. Called with those blocks locked that have
+ * a step before them.
  */
-static int kvoff_move_to_twin(struct kvoff_move *m)
+static void kvoff_run_step(struct kvoff_region *region, struct kvoff_move *moves, unsigned int nr)
 {
-	int ret;
+	struct kvoff_move *m, *end = moves + nr;
+	bool flip = false;
 
-	if (m->b->twin_tier != m->to)
-		return -ENOENT;
-	m->target = kvoff_twin_take(m->b, m->region->index);
-	if (!m->target)
-		return -ENOENT;
-	if (kvoff_frame_bad(m->target)) {
-		kvoff_frame_put(m->target, m->region->index, m->to);
-		m->target = NULL;
-		return -ENOENT;
+	for (m = moves; m < end; m++) {
+		m->announced = m->step == KVOFF_STEP_FLIP || m->step == KVOFF_STEP_STOP;
+		if (m->announced ? !kvoff_move_announce(region, m) :
+		    m->step == KVOFF_STEP_ARM && kvoff_region_referenced(region, m->desc->block))
+			kvoff_move_refuse(m, -EAGAIN);
+		flip |= m->step == KVOFF_STEP_FLIP;
 	}
-	ret = kvoff_move_flip(m);
-	if (ret) {
-		/*
-		 * whoever holds the frame can write only after a fault that waits for the block lock: it is
-		 * true still
-		 */
-		kvoff_twin_keep(m->b, m->target, m->region->index, m->to);
-		m->target = NULL;
-	} else {
-		kvoff_count(KVOFF_FLIPS, 1);
+	if (flip)
+		kvoff_hook(flip);
+	for (m = moves; m < end; m++) {
+		m->held = NULL;
+		if (m->step == KVOFF_STEP_OVER)
+			continue;
+		m->held = m->b->frame;
+		folio_lock(m->held);
+		if (m->step == KVOFF_STEP_ARM)
+			clear_bit(KVOFF_B_WRITTEN, &m->b->flags);
 	}
-	return ret;
+	kvoff_run_freeze(region, moves, nr);
+	for (m = moves; m < end; m++) {
+		if (!m->held)
+			continue;
+		if (m->frozen) {
+			kvoff_move_decide(region, m);
+			folio_ref_unfreeze(m->held, 1);
+		}
+		folio_unlock(m->held);
+	}
+	for (m = moves; m < end; m++)
+		if (m->announced)
+			kvoff_block_publish(m->chunk, m->desc->block, 0);
 }
 
 /* The block has moved: the frame it left becomes its twin, in the place of one it may have had. */
-static void kvoff_move_leave(struct kvoff_move *m)
+static void kvoff_move_leave(struct kvoff_region *region, struct kvoff_move *m)
 {
-	kvoff_twin_drop(m->b, m->region->index);
+	kvoff_twin_drop(m->b, region->index);
 	if (READ_ONCE(kvoff_twins) && !kvoff_tier_closed(m->from, 0) && !kvoff_frame_bad(m->target))
-		kvoff_twin_keep(m->b, m->target, m->region->index, m->from);
+		kvoff_twin_keep(m->b, m->target, region->index, m->from);
 	else
-		kvoff_frame_put(m->target, m->region->index, m->from);
+		kvoff_frame_put(m->target, region->index, m->from);
 }
 
 static void kvoff_move_count(int ret, size_t bytes)
@@ -244,98 +207,239 @@ static void kvoff_move_count(int ret, size_t bytes)
 	}
 }
 
-/**
- * kvoff_move_block - move one block
- * @region:	held by the caller
- * @desc:	which block, whereto
- * @from:	out: the tier it was in
- * @copied:	out: whether bytes were copied, in vain or not
- *
- * Returns what struct kvoff_move_result::error documents.
- */
-int kvoff_move_block(struct kvoff_region *region, const struct kvoff_move_desc *desc, u16 *from, bool *copied)
+/* A move that had its target has ended. Called with the block locked; it is unlocked then. */
+static void kvoff_move_end(struct kvoff_region *region, struct kvoff_move *m)
 {
-	struct kvoff_move m = {
-		.region	= region,
-		.block	= desc->block,
-		.to	= desc->to,
-		.reason	= desc->reason,
-	};
+	const struct kvoff_move_desc *desc = m->desc;
 	size_t bs = kvoff_region_bs(region);
-	int ret;
 
-	*from = KVOFF_TIER_NONE;
-	*copied = false;
-	ret = -EINVAL;
-	if (desc->flags & ~KVOFF_MOVE_STOP || desc->reserved[0] || desc->reserved[1] || desc->reserved[2])
-		goto out_count;
-	ret = -ENOENT;
-	if (!kvoff_tier_exists(desc->to))
-		goto out_count;
-	ret = -ERANGE;
-	if (desc->block >= region->nr_blocks)
-		goto out_count;
-	ret = -ENODATA;
-	m.chunk = kvoff_chunk(region, desc->block, false);
-	if (!m.chunk)
-		goto out_count;
-	m.b = kvoff_chunk_block(m.chunk, desc->block);
-
-	kvoff_block_lock(m.b);
-	if (!m.b->frame) {
-		if (test_bit(KVOFF_B_POISONED, &m.b->flags))
-			ret = -EHWPOISON;
-		goto out_unlock;
+	if (!m->error)
+		kvoff_move_leave(region, m);
+	else if (m->twin)
+		/* who holds the frame can write only after a fault that waits for the block lock: it is true still */
+		kvoff_twin_keep(m->b, m->target, region->index, desc->to);
+	else if (m->target)
+		kvoff_frame_put(m->target, region->index, desc->to);
+	if (m->error == -EHWPOISON)
+		kvoff_block_rescue(region, m->chunk, desc->block, false);
+	kvoff_block_unlock(m->b);
+	kvoff_tenant_uncharge(region->tenant, m->error ? desc->to : m->from, bs);
+	trace_kvoff_move_end(region->id, desc->block, m->from, desc->to, desc->reason, m->error);
+	if (!m->error) {
+		if (m->twin)
+			kvoff_count(KVOFF_FLIPS, 1);
+		kvoff_event_moved(region);
 	}
-	m.from = m.b->tier;
-	*from = m.from;
-	if (m.from == m.to) {
-		kvoff_block_unlock(m.b);
+	kvoff_move_count(m->error, bs);
+}
+
+/*
+ * A frame to move the block to: its twin, if it has one there, for no write came since they parted. Called with the
+ * block locked.
+ */
+static bool kvoff_move_target(struct kvoff_region *region, struct kvoff_move *m)
+{
+	if (m->b->twin_tier == m->desc->to)
+		m->target = kvoff_twin_take(m->b, region->index);
+	if (m->target && kvoff_frame_bad(m->target)) {
+		kvoff_frame_put(m->target, region->index, m->desc->to);
+		m->target = NULL;
+	}
+	m->twin = m->target;
+	if (!m->twin)
+		m->target = kvoff_frame_target(region->index, m->desc->to);
+	return m->target;
+}
+
+/* Is there something to be moved, and may it go there? Called with the block locked. */
+static int kvoff_move_may(struct kvoff_region *region, struct kvoff_move *m)
+{
+	struct kvoff_block *b = m->b;
+	size_t bs = kvoff_region_bs(region);
+
+	if (!b->frame)
+		return test_bit(KVOFF_B_POISONED, &b->flags) ? -EHWPOISON : -ENODATA;
+	m->from = b->tier;
+	if (m->from == m->desc->to)
 		return 0;
-	}
-	ret = -ESHUTDOWN;
-	if (kvoff_tier_closed(m.to, bs))
-		goto out_unlock;
+	if (kvoff_tier_closed(m->desc->to, bs))
+		return -ESHUTDOWN;
 	/* the same block in two batches: one mover at a time */
-	ret = -EBUSY;
-	if (test_bit(KVOFF_B_COPYING, &m.b->flags))
-		goto out_unlock;
-	if (region->windows) {
-		ret = kvoff_framed_move(region, m.chunk, desc, copied);
-		kvoff_block_unlock(m.b);
-		goto out_moved;
+	if (test_bit(KVOFF_B_COPYING, &b->flags))
+		return -EBUSY;
+	/* framed blocks are paid for where their windows are */
+	if (!region->windows && !kvoff_tenant_charge(region->tenant, m->desc->to, bs, false))
+		return -EDQUOT;
+	return 1;
+}
+
+/* Called with the block locked; it is unlocked if its move is over. */
+static void kvoff_move_begin(struct kvoff_region *region, struct kvoff_move *m)
+{
+	const struct kvoff_move_desc *desc = m->desc;
+	int ret = kvoff_move_may(region, m);
+
+	if (ret <= 0) {
+		kvoff_block_unlock(m->b);
+		m->error = ret;
+		/* one that is there already has not moved */
+		if (ret)
+			kvoff_move_count(ret, 0);
+		return;
 	}
-	ret = -EDQUOT;
-	if (!kvoff_tenant_charge(region->tenant, m.to, bs, false))
-		goto out_unlock;
-	trace_kvoff_move_start(region->id, m.block, m.from, m.to, m.reason);
-	ret = kvoff_move_to_twin(&m);
-	if (ret == -ENOENT) {
-		ret = -ENOSPC;
-		m.target = kvoff_frame_target(region->index, m.to);
-		if (m.target) {
-			*copied = true;
-			ret = desc->flags & KVOFF_MOVE_STOP ? kvoff_move_stopped(&m) : kvoff_move_live(&m);
+	if (region->windows) {
+		m->error = kvoff_framed_move(region, m->chunk, desc, &m->copied);
+		kvoff_block_unlock(m->b);
+		if (!m->error)
+			kvoff_event_moved(region);
+		kvoff_move_count(m->error, kvoff_region_bs(region));
+		return;
+	}
+	trace_kvoff_move_start(region->id, desc->block, m->from, desc->to, desc->reason);
+	if (!kvoff_move_target(region, m)) {
+		m->error = -ENOSPC;
+		kvoff_move_end(region, m);
+		return;
+	}
+	if (m->twin)
+		m->step = KVOFF_STEP_FLIP;
+	else
+		m->step = desc->flags & KVOFF_MOVE_STOP ? KVOFF_STEP_STOP : KVOFF_STEP_ARM;
+}
+
+/* Find the block's record: 0, or why there is none. */
+static int kvoff_move_find(struct kvoff_region *region, struct kvoff_move *m)
+{
+	const struct kvoff_move_desc *desc = m->desc;
+
+	if (desc->flags & ~KVOFF_MOVE_STOP || desc->reserved[0] || desc->reserved[1] || desc->reserved[2])
+		return -EINVAL;
+	if (!kvoff_tier_exists(desc->to))
+		return -ENOENT;
+	if (desc->block >= region->nr_blocks)
+		return -ERANGE;
+	m->chunk = kvoff_chunk(region, desc->block, false);
+	if (!m->chunk)
+		return -ENODATA;
+	m->b = kvoff_chunk_block(m->chunk, desc->block);
+	return 0;
+}
+
+/*
+ * Take the first step of a run: flip to twins, arm what is to be copied. Returns how many were looked at.
+ */
+static unsigned int kvoff_run_begin(struct kvoff_region *region, struct kvoff_move *moves, unsigned int nr)
+{
+	unsigned int i, done;
+
+	for (done = 0; done < nr; done++) {
+		struct kvoff_move *m = &moves[done];
+
+		*m = (struct kvoff_move) { .desc = m->desc, .from = KVOFF_TIER_NONE };
+		m->error = kvoff_move_find(region, m);
+		if (m->error) {
+			kvoff_move_count(m->error, 0);
+			continue;
+		}
+		if (!done)
+			kvoff_block_lock(m->b);
+		else if (!kvoff_block_trylock(m->b))
+			break;
+		kvoff_move_begin(region, m);
+	}
+	kvoff_run_step(region, moves, done);
+	for (i = 0; i < done; i++) {
+		struct kvoff_move *m = &moves[i];
+
+		if (m->step == KVOFF_STEP_COPY) {
+			set_bit(KVOFF_B_COPYING, &m->b->flags);
+			kvoff_block_publish(m->chunk, m->desc->block, KVOFF_STATE_COPYING);
+			kvoff_block_unlock(m->b);
+		} else if (m->target) {
+			kvoff_move_end(region, m);
 		}
 	}
-	if (!ret)
-		kvoff_move_leave(&m);
-	else if (m.target)
-		kvoff_frame_put(m.target, region->index, m.to);
-	if (ret == -EHWPOISON)
-		kvoff_block_rescue(region, m.chunk, m.block, false);
-	kvoff_block_unlock(m.b);
-	kvoff_tenant_uncharge(region->tenant, ret ? m.to : m.from, bs);
-	trace_kvoff_move_end(region->id, m.block, m.from, m.to, m.reason, ret);
-out_moved:
-	if (!ret)
-		kvoff_event_moved(region);
-	kvoff_move_count(ret, bs);
-	return ret;
+	return done;
+}
 
-out_unlock:
-	kvoff_block_unlock(m.b);
-out_count:
-	kvoff_move_count(ret, 0);
-	return ret;
+/* Called with no lock held: whoever would take a frame away waits for KVOFF_B_COPYING. */
+static bool kvoff_run_copy(struct kvoff_move *moves, unsigned int nr)
+{
+	bool any = false;
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		struct kvoff_move *m = &moves[i];
+
+		if (m->step != KVOFF_STEP_COPY)
+			continue;
+		any = true;
+		/* what was written meanwhile is copied in vain: the flip looks again, and says so */
+		if (test_bit(KVOFF_B_WRITTEN, &m->b->flags))
+			continue;
+		m->copied = true;
+		if (kvoff_copy(m->target, m->b->frame))
+			m->error = -EHWPOISON;
+	}
+	if (any)
+		kvoff_hook(copy);
+	return any;
+}
+
+/* The block is locked, its copy is over. */
+static void kvoff_move_settle(struct kvoff_move *m)
+{
+	kvoff_block_settled(m->b);
+	m->step = KVOFF_STEP_FLIP;
+	if (m->error)
+		kvoff_move_refuse(m, m->error);
+	else if (test_bit(KVOFF_B_WRITTEN, &m->b->flags))
+		kvoff_move_refuse(m, -ECANCELED);
+	if (m->step == KVOFF_STEP_OVER)
+		kvoff_block_publish(m->chunk, m->desc->block, 0);
+}
+
+/* Flip as many blocks as can be locked without waiting for any but the first; how many were looked at. */
+static unsigned int kvoff_run_flip(struct kvoff_region *region, struct kvoff_move *moves, unsigned int nr)
+{
+	unsigned int i, done;
+	bool first = true;
+
+	for (done = 0; done < nr; done++) {
+		struct kvoff_move *m = &moves[done];
+
+		m->held = NULL;
+		m->mine = m->step == KVOFF_STEP_COPY;
+		if (!m->mine)
+			continue;
+		if (first)
+			kvoff_block_lock(m->b);
+		else if (!kvoff_block_trylock(m->b))
+			break;
+		first = false;
+		kvoff_move_settle(m);
+	}
+	kvoff_run_step(region, moves, done);
+	for (i = 0; i < done; i++)
+		if (moves[i].mine)
+			kvoff_move_end(region, &moves[i]);
+	return done;
+}
+
+/**
+ * kvoff_move_run - move neighbouring blocks
+ * @region:	held by the caller
+ * @moves:	struct kvoff_move::desc is set, of successive blocks; one of a framed region, or with KVOFF_MOVE_STOP
+ * @nr:		how many, at most kvoff_run_max()
+ *
+ * Returns how many were dealt with, at least one: the others are to be tried again, as a run of their own.
+ */
+unsigned int kvoff_move_run(struct kvoff_region *region, struct kvoff_move *moves, unsigned int nr)
+{
+	unsigned int done = kvoff_run_begin(region, moves, nr), flipped;
+
+	if (kvoff_run_copy(moves, done))
+		for (flipped = 0; flipped < done; )
+			flipped += kvoff_run_flip(region, moves + flipped, done - flipped);
+	return done;
 }

@@ -237,6 +237,7 @@ void kvoff_frame_put(struct folio *folio, unsigned int index, u32 tier)
 	bool ours = folio_ref_freeze(folio, 1);
 	struct kvoff_pool *pool;
 	struct kvoff_tier *t;
+	bool work;
 
 	if (ours) {
 		kvoff_frame_reset(folio);
@@ -263,10 +264,10 @@ void kvoff_frame_put(struct folio *folio, unsigned int index, u32 tier)
 		kvoff_count(KVOFF_ORPHANED, 1);
 	}
 	pool->nr_used--;
+	work = kvoff_pool_has_work(pool);
 	spin_unlock(&pool->lock);
-	kvoff_tier_kick(t);
+	kvoff_pool_tell(pool, work);
 	rcu_read_unlock();
-	wake_up(&kvoff_frame_wait);
 }
 
 /* A twin is a free frame like any other from now on. Called with the pool locked. */
@@ -388,7 +389,7 @@ bool kvoff_pool_empty(struct kvoff_pool *pool)
 }
 
 /*
- * Zero free frames ahead of first touches: up to an eighth of the pool, for moves want no zeroed target and would
+ * Zero free frames ahead of first touches: up to a part of the pool, for moves want no zeroed target and would
  * only make that work in vain.
  */
 static bool kvoff_pool_zero(struct kvoff_pool *pool)
@@ -396,7 +397,7 @@ static bool kvoff_pool_zero(struct kvoff_pool *pool)
 	struct folio *folio = NULL;
 
 	spin_lock(&pool->lock);
-	if (pool->nr_clean <= pool->filled / 8) {
+	if (pool->nr_clean <= pool->filled / KVOFF_POOL_CLEAN) {
 		do
 			folio = kvoff_pool_pop(&pool->dirty, &pool->nr_dirty) ?: kvoff_twin_steal(pool);
 		while (folio && kvoff_quarantine(pool, folio));
