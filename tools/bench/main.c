@@ -39,7 +39,7 @@ static void usage(FILE *f)
 	      "  --json FILE  write the rows there as well\n"
 	      "  --quick      as little as shows that a benchmark works; the figures mean nothing\n"
 	      "  --show       one table of what runs have written\n"
-	      "  --columns    the same for plots: benchmark, case, value, unit, peer, its value, ratio, separated by tabs\n"
+	      "  --columns    the same for plots, by tabs: benchmark, case, value, unit, peer, its value, ratio\n"
 	      "  --list       what there is: name, guest or host, options of tests/vm/run or -, what it is\n"
 	      "\n"
 	      "The clock of an emulated machine may count instructions: KVOFF_ICOUNT in the environment says so.\n"

@@ -5,98 +5,36 @@
  */
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
 
-#include "tests/kselftest/framed_rig.h"
 #include "tools/bench/bench.h"
-#include "tools/bench/crowd.h"
 #include "tools/bench/peer.h"
+#include "tools/bench/trip.h"
 
-#define GIB	(1024 * MIB)
 /* Batches of one are so many, one after the other. */
 #define SINGLES	8
 /* Blocks that the bare copy is timed with: it does not depend on their number. */
 #define BARE_NR	16
 
-/**
- * struct trip - blocks on their way there and back
- * @rig:	where
- * @r:		the region
- * @crowd:	further processes; none with a framed region
- * @nr:		blocks
- * @batch:	blocks a command
- * @ns:		out: what the way there and the way back took
- */
-struct trip {
-	struct rig *rig;
-	struct region *r;
-	struct crowd crowd;
-	uint32_t nr;
-	uint32_t batch;
-	double ns[2];
-};
-
-static double leg(struct trip *t, uint32_t to)
+static double bare(const struct trip *t, int from, int to, unsigned int routine)
 {
-	uint64_t begin;
-	uint32_t b;
-	int ret = t->r->data ? crowd_read(&t->crowd, t->r->data, (uint64_t)t->nr * t->r->bs) : 0;
+	uint32_t nr = t->nr < BARE_NR ? t->nr : BARE_NR;
+	double ns = bare_copy(from, to, t->r->bs, nr, routine);
 
-	if (ret)
-		return ret;
-	begin = bench_ns();
-	for (b = 0; b < t->nr; b += t->batch) {
-		ret = move_blocks(t->rig, t->r, b, t->batch, to, 0, NULL);
-		if (ret != (int)t->batch)
-			return ret < 0 ? ret : -EBUSY;
-	}
-	return bench_ns() - begin;
-}
-
-static double a_block(const struct trip *t, double ns)
-{
-	return ns < 0 ? ns : ns / t->nr;
-}
-
-static double there(void *ctx)
-{
-	struct trip *t = ctx;
-
-	return a_block(t, leg(t, t->rig->far));
-}
-
-static double back(void *ctx)
-{
-	struct trip *t = ctx;
-
-	return a_block(t, leg(t, t->rig->near));
+	return ns < 0 ? ns : ns / nr;
 }
 
 static double bare_there(void *ctx)
 {
 	struct trip *t = ctx;
-	uint32_t nr = t->nr < BARE_NR ? t->nr : BARE_NR;
 
-	return bare_copy(0, t->rig->far_node, t->r->bs, nr, KVOFF_PEER_MC) / nr;
+	return bare(t, 0, t->rig->far_node, KVOFF_PEER_MC);
 }
 
 static double bare_back(void *ctx)
 {
 	struct trip *t = ctx;
-	uint32_t nr = t->nr < BARE_NR ? t->nr : BARE_NR;
 
-	return bare_copy(t->rig->far_node, 0, t->r->bs, nr, KVOFF_PEER_MC) / nr;
-}
-
-static const char *size_name(uint32_t bs)
-{
-	static char buf[16];
-
-	if (bs < MIB)
-		snprintf(buf, sizeof(buf), "%lu KiB", bs / KIB);
-	else
-		snprintf(buf, sizeof(buf), "%lu MiB", bs / MIB);
-	return buf;
+	return bare(t, t->rig->far_node, 0, KVOFF_PEER_MC);
 }
 
 /* 10^6 bytes a second */
@@ -105,11 +43,15 @@ static double speed(uint32_t bs, double ns)
 	return bs * 1000.0 / ns;
 }
 
-static int measure(struct bench_out *out, struct trip *t, const char *how)
+/*
+ * @beyond: what a block takes beyond the copy, the mean of both ways. The throughput of blocks that many processes have
+ * mapped has no limit of its own: what it takes to unmap them has.
+ */
+static int measure(struct bench_out *out, struct trip *t, const char *how, bool limit, double *beyond)
 {
 	struct bench_arm arms[] = {
-		{ .run = there, .ctx = t }, { .run = bare_there, .ctx = t },
-		{ .run = back, .ctx = t },  { .run = bare_back, .ctx = t },
+		{ .run = trip_there, .ctx = t }, { .run = bare_there, .ctx = t },
+		{ .run = trip_back, .ctx = t },	 { .run = bare_back, .ctx = t },
 	};
 	static const char *const way[] = { "DRAM to far", "far to DRAM" };
 	uint32_t bs = t->r->bs;
@@ -117,65 +59,85 @@ static int measure(struct bench_out *out, struct trip *t, const char *how)
 	int ret, i;
 
 	/* a byte is an instruction or more in the guest: what has many is not told apart by more rounds */
-	ret = bench_in_turn(arms, 4, bytes > GIB / 4 ? 0 : bytes > 4 * MIB ? 1 : 3);
+	ret = bench_in_turn(arms, 4, bytes >= GIB / 8 ? 0 : bytes > 4 * MIB ? 1 : 3);
+	*beyond = 0;
 	for (i = 0; !ret && i < 2; i++) {
+		double more = arms[2 * i].median - arms[2 * i + 1].median;
 		struct bench_row row = {
 			.value = speed(bs, arms[2 * i].median), .unit = "MB/s",
 			.peer = "bare copy", .peer_value = speed(bs, arms[2 * i + 1].median),
 		};
 
-		if (t->batch > 1 && (bs == 2 * MIB || bs == 64 * KIB)) {
+		if (limit && t->batch > 1 && (bs == 2 * MIB || bs == 64 * KIB)) {
 			row.direction = BENCH_AT_LEAST;
 			row.limit = bs == 2 * MIB ? 0.95 : 0.85;
 		}
-		bench_row(out, &row, "%s x %u, %s, %s; beyond the copy %.0f ns a block", size_name(bs), t->batch, how,
-			  way[i], arms[2 * i].median - arms[2 * i + 1].median);
+		bench_row(out, &row, "%s x %u, %s, %s; %.0f ns beyond the copy", size_name(bs), t->batch, how, way[i],
+			  more);
+		*beyond += more / 2;
 	}
 	return ret;
 }
 
-static int mapped(struct bench_out *out, struct rig *rig, uint32_t bs, uint32_t batch, unsigned int processes)
+static int mapped(struct bench_out *out, struct rig *rig, uint32_t bs, uint32_t batch)
 {
-	struct trip t = { .rig = rig, .batch = batch, .nr = batch > 1 ? batch : SINGLES };
-	char how[32];
-	uint32_t b;
-	int ret;
+	static const unsigned int processes[] = { 1, 9 };
+	double beyond[2];
+	int ret = 0, i;
 
-	t.r = rig_region(rig, bs, t.nr);
-	if (!t.r)
-		return -errno;
-	for (b = 0; b < t.nr; b++)
-		fill(block_at(t.r, b), bs, b);
-	ret = crowd_up(&t.crowd, processes - 1, t.r->fd, NULL, (uint64_t)t.nr * bs);
-	snprintf(how, sizeof(how), "%u process%s", processes, processes > 1 ? "es" : "");
-	if (!ret)
-		ret = measure(out, &t, how);
-	for (b = 0; !ret && b < t.nr; b++)
-		if (count_wrong(block_at(t.r, b), bs, b))
-			ret = -EILSEQ;
-	crowd_down(&t.crowd);
-	region_close(t.r);
+	/* a gigabyte takes a while to be moved: once will do */
+	for (i = 0; !ret && i < ((uint64_t)bs * batch >= GIB ? 1 : 2); i++) {
+		struct trip t;
+		char how[32];
+		int down;
+
+		snprintf(how, sizeof(how), "%u process%s", processes[i], processes[i] > 1 ? "es" : "");
+		ret = trip_up(&t, rig, bs, batch > 1 ? batch : SINGLES, processes[i]);
+		t.batch = batch;
+		if (!ret)
+			ret = measure(out, &t, how, processes[i] == 1, &beyond[i]);
+		down = trip_down(&t);
+		ret = ret ?: down;
+	}
+	if (!ret && i == 2 && batch > 1)
+		bench_row(out, &(struct bench_row){ .value = beyond[1], .unit = "ns", .peer = "1 process",
+						    .peer_value = beyond[0], .direction = BENCH_AT_MOST, .limit = 9 },
+			  "%s x %u, 9 processes, beyond the copy", size_name(bs), batch);
 	return ret;
 }
 
 static int framed(struct bench_out *out, struct rig *rig, uint32_t bs, uint32_t batch)
 {
-	struct trip t = { .rig = rig, .batch = batch, .nr = batch > 1 ? batch : SINGLES };
-	struct framed f;
-	int ret = framed_create(rig, &f, bs, t.nr, t.nr, t.nr);
-	uint32_t b, part;
+	struct trip t;
+	int ret = trip_up_framed(&t, rig, bs, batch > 1 ? batch : SINGLES);
+	double beyond;
 
-	if (ret)
-		return ret;
-	t.r = &f.r;
-	for (b = 0; !ret && b < t.nr; b += part) {
-		part = t.nr - b < KVOFF_BLOCKS_MAX ? t.nr - b : KVOFF_BLOCKS_MAX;
-		ret = blocks_alloc(f.r.fd, b, part, NULL);
-	}
+	t.batch = batch;
 	if (!ret)
-		ret = measure(out, &t, "framed");
-	framed_close(&f);
-	return ret;
+		ret = measure(out, &t, "framed", true, &beyond);
+	return trip_down(&t) ?: ret;
+}
+
+/* What the bare copy would be by other routines. */
+static int routines(struct bench_out *out, struct rig *rig, uint32_t bs)
+{
+	static const char *const names[] = {
+		[KVOFF_PEER_PLAIN] = "as pages are copied otherwise", [KVOFF_PEER_FLUSHCACHE] = "past the caches",
+	};
+	struct region r = { .bs = bs };
+	struct trip t = { .rig = rig, .r = &r, .nr = BARE_NR };
+	double mc = bare_there(&t), other;
+	unsigned int i;
+
+	for (i = KVOFF_PEER_PLAIN; i <= KVOFF_PEER_FLUSHCACHE; i++) {
+		other = bare(&t, 0, rig->far_node, i);
+		if (mc < 0 || other < 0)
+			return mc < 0 ? mc : other;
+		bench_row(out, &(struct bench_row){ .value = speed(bs, other), .unit = "MB/s",
+						    .peer = "machine-check safe", .peer_value = speed(bs, mc) },
+			  "%s, bare copy %s, DRAM to far", size_name(bs), names[i]);
+	}
+	return 0;
 }
 
 static int one_size(struct bench_out *out, uint32_t bs)
@@ -189,11 +151,12 @@ static int one_size(struct bench_out *out, uint32_t bs)
 	int ret = rig_up(&rig, bs, (most + most / 4 + 32ULL) * bs);
 
 	for (i = 0; !ret && i < 3 && batches[i] <= most; i++) {
-		ret = mapped(out, &rig, bs, batches[i], 1);
-		/* a gigabyte takes a while to be moved: once will do */
+		ret = mapped(out, &rig, bs, batches[i]);
 		if (!ret && (uint64_t)bs * batches[i] < GIB)
-			ret = mapped(out, &rig, bs, batches[i], 9) ?: framed(out, &rig, bs, batches[i]);
+			ret = framed(out, &rig, bs, batches[i]);
 	}
+	if (!ret)
+		ret = routines(out, &rig, bs);
 	wrong = rig_down(&rig);
 	if (wrong)
 		bench_note(out, "%s: afterwards: %s", size_name(bs), wrong);
