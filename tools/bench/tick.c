@@ -48,11 +48,17 @@ struct ticks {
 
 static int measure(struct stage *s, double percent, unsigned int rounds, struct ticks *t)
 {
-	double *ns = calloc(4 * rounds, sizeof(*ns)), *pass = ns + rounds, *ratio = pass + rounds, *learn = ratio + rounds;
+	double *ns = calloc(4 * rounds, sizeof(*ns)), *pass, *ratio, *learn;
 	double before = resident(), arrays = (double)(s->nr * (sizeof(struct kvoff_state) + sizeof(struct kvoff_hint)));
 	uint64_t change = (uint64_t)((double)s->nr * percent / 100), moved = 0, changed = 0;
-	int ret = ns ? stage_open(s) : -ENOMEM;
+	int ret;
 
+	if (!ns)
+		return -ENOMEM;
+	pass = ns + rounds;
+	ratio = pass + rounds;
+	learn = ratio + rounds;
+	ret = stage_open(s);
 	/* the first ticks move more than the following ones, and memory is not all there */
 	for (unsigned int i = 0; i < rounds + 5 && !ret; i++) {
 		size_t moves = s->nr_moves;
