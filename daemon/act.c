@@ -175,11 +175,22 @@ static void start(struct act *act, struct act_batch *batch)
 	act->order[act->nr_order++] = index;
 }
 
+/* The blocks lie far apart: have all of them come to the cache at once. */
+static void expect(const struct regions *regions, const struct decide_move *moves, size_t nr)
+{
+	uint32_t sum = 0;
+
+	for (size_t i = 0; i < nr; i++)
+		sum += census_peek(&regions->region[moves[i].region]->census, moves[i].block);
+	__asm__ volatile("" : : "r"(sum));
+}
+
 size_t act_send(struct act *act, struct regions *regions, const struct decide_move *moves, size_t nr)
 {
 	struct act_batch *open[KVOFF_MAX_TIERS][KVOFF_MAX_TIERS] = { 0 };
 	size_t sent = 0;
 
+	expect(regions, moves, nr);
 	for (size_t i = 0; i < nr; i++) {
 		const struct decide_move *move = &moves[i];
 		struct region *region = regions->region[move->region];

@@ -207,6 +207,7 @@ void stage_live(struct stage *s, uint64_t touches)
 double stage_tick(struct stage *s)
 {
 	double begin = cpu_ns(), looked, settled, end;
+	uint32_t peeked = 0;
 
 	look(s);
 	looked = cpu_ns();
@@ -218,6 +219,10 @@ double stage_tick(struct stage *s)
 			s->in.link_bytes[a][b] = (uint64_t)(s->tiers[a].mbps < s->tiers[b].mbps ? s->tiers[a].mbps :
 							    s->tiers[b].mbps) * 1000000 / HEAT_SEC * s->tick;
 	s->nr_moves = decide(s->work, &s->in, s->moves, s->max_moves);
+	/* as act_send() does it */
+	for (size_t i = 0; i < s->nr_moves; i++)
+		peeked += census_peek(&s->regions[s->moves[i].region].census, s->moves[i].block);
+	__asm__ volatile("" : : "r"(peeked));
 	for (size_t i = 0; i < s->nr_moves; i++) {
 		struct census *census = &s->regions[s->moves[i].region].census;
 
