@@ -51,17 +51,12 @@ struct ticks {
 
 static int measure(struct stage *s, double percent, unsigned int rounds, struct ticks *t)
 {
-	double *ns = calloc(4 * rounds, sizeof(*ns)), *pass, *ratio, *learn;
+	double *ns = calloc(rounds, sizeof(*ns)), *pass = calloc(rounds, sizeof(*pass));
+	double *ratio = calloc(rounds, sizeof(*ratio)), *learn = calloc(rounds, sizeof(*learn));
 	double before = resident(), arrays = (double)(s->nr * (sizeof(struct kvoff_state) + sizeof(struct kvoff_hint)));
 	uint64_t change = (uint64_t)((double)s->nr * percent / 100), moved = 0, changed = 0;
-	int ret;
+	int ret = ns && pass && ratio && learn ? stage_open(s) : -ENOMEM;
 
-	if (!ns)
-		return -ENOMEM;
-	pass = ns + rounds;
-	ratio = pass + rounds;
-	learn = ratio + rounds;
-	ret = stage_open(s);
 	/* the first ticks move more than the following ones, and memory is not all there */
 	for (unsigned int i = 0; i < rounds + 5 && !ret; i++) {
 		size_t moves = s->nr_moves;
@@ -91,6 +86,9 @@ static int measure(struct stage *s, double percent, unsigned int rounds, struct 
 		};
 	stage_close(s);
 	free(ns);
+	free(pass);
+	free(ratio);
+	free(learn);
 	return ret;
 }
 
