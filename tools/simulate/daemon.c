@@ -26,6 +26,7 @@ _Static_assert((KVOFF_BLOCK_SIZE_MIN << SIZE_CLASS) == SIM_DAEMON_BLOCK, "SIZE_C
 
 struct sim_daemon {
 	struct sim_daemon_setup setup;
+	struct sim_daemon_tier tiers[KVOFF_MAX_TIERS];
 	struct conf conf;
 	struct region region;
 	struct region *region_list[1];
@@ -137,6 +138,10 @@ struct sim_daemon *sim_daemon_new(const struct sim_daemon_setup *setup)
 		return NULL;
 	log_set_level(LOG_LEVEL_ERROR);
 	d->setup = *setup;
+	/* what the caller points to need not last */
+	memcpy(d->tiers, setup->tiers, setup->nr_tiers * sizeof(*setup->tiers));
+	d->setup.tiers = d->tiers;
+	d->setup.set = NULL;
 	conf_init(&d->conf);
 	for (unsigned int i = 0; i < setup->nr_set; i++)
 		set_key(&d->conf, setup->set[i], err, sizeof(err));
