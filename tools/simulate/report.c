@@ -149,16 +149,18 @@ static double full_value(const struct sim_result *r, enum full_row row)
 
 static void print_model(FILE *f, const struct sim_model *model)
 {
-	int at = 0;
+	int at = fprintf(f, " ");
 
 	for (unsigned int i = 0; i < sim_nr_keys; i++) {
 		char text[64];
 		int n = snprintf(text, sizeof(text), "%s=%.10g", sim_keys[i].name,
 				 *sim_key_of((struct sim_model *)model, &sim_keys[i]));
 
-		at += fprintf(f, "%s%s", !i ? "  " : at + n > 116 ? "\n  " : " ", text);
-		if (i && at > 116)
-			at = n + 2;
+		if (at + 1 + n > 116) {
+			fputc('\n', f);
+			at = fprintf(f, " ");
+		}
+		at += fprintf(f, " %s", text);
 	}
 	fputc('\n', f);
 }
