@@ -8,10 +8,11 @@
 #include "kvoff.h"
 
 /*
- * So many neighbours are moved together at most: for what one step takes with all of them a fault may have to wait. And
- * so many bytes, as a discard may have to wait for their copies.
+ * So many neighbours are moved together at most: for what one step takes with all of them a fault may have to wait, and
+ * the frames of more would make unmap_mapping_range() allocate a page for its list of them (MMU_GATHER_BUNDLE). And so
+ * many bytes, as a discard may have to wait for their copies.
  */
-#define KVOFF_RUN_MAX	8U
+#define KVOFF_RUN_MAX	3U
 #define KVOFF_RUN_BYTES	KVOFF_BLOCK_SIZE_MAX
 
 /**

@@ -13,7 +13,7 @@
 #include "tools/bench/trip.h"
 
 /* Neighbours that are moved together: see KVOFF_RUN_MAX and KVOFF_RUN_BYTES of the module. */
-#define RUN_MAX		8U
+#define RUN_MAX		3U
 #define RUN_BYTES	(2 * MIB)
 #define ROUNDS		3
 
