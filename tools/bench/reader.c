@@ -113,7 +113,8 @@ static void percentiles(struct bench_out *out, const char *what, double *ours, s
 
 	for (i = 0; i < 3; i++)
 		bench_row(out, &(struct bench_row){ .value = bench_percentile(ours, nr, p[i]), .unit = "ns",
-						    .peer = peer, .peer_value = bench_percentile(theirs, nr_theirs, p[i]) },
+						    .peer = peer,
+						    .peer_value = bench_percentile(theirs, nr_theirs, p[i]) },
 			  "%s, a read that faults, p%g", what, p[i]);
 }
 
