@@ -100,7 +100,8 @@ static inline void fence_after_take(void)
  * The loops over all blocks are compiled once for an array of indices and once for a run, and work on a copy of struct
  * lkv_blocks that nothing else can see: each atomic operation may change everything else.
  */
-#define each_kind(blocks, loop, ...) ((blocks).index ? loop(blocks, true, ##__VA_ARGS__) : loop(blocks, false, ##__VA_ARGS__))
+#define each_kind(blocks, loop, ...) \
+	((blocks).index ? loop(blocks, true, ##__VA_ARGS__) : loop(blocks, false, ##__VA_ARGS__))
 #define always_inline inline __attribute__((always_inline))
 
 static always_inline uint64_t nth(const struct lkv_blocks *blocks, bool listed, size_t i)

@@ -47,7 +47,8 @@ static const char *size_name(size_t bs)
 	return bs == 2 * MIB ? "2 MiB" : "64 KiB";
 }
 
-static void row(struct bench_out *out, size_t bs, const char *what, struct cost own, const char *peer, struct cost other)
+static void row(struct bench_out *out, size_t bs, const char *what, struct cost own, const char *peer,
+		struct cost other)
 {
 	bench_row(out, &(struct bench_row){ .value = own.ns, .unit = "ns", .peer = peer, .peer_value = other.ns },
 		  "%s block, %s", size_name(bs), what);
@@ -207,5 +208,6 @@ static int run(struct bench_out *out)
 }
 
 const struct bench bench_fault = {
-	.name = "fault", .what = "the first touch of a block, and its first use after a move", .guest = true, .run = run,
+	.name = "fault", .what = "the first touch of a block, and its first use after a move", .guest = true,
+	.run = run,
 };

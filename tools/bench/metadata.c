@@ -76,7 +76,7 @@ static void take_stock(struct books *b, pid_t daemon)
 	b->pages = kernel - b->slab - b->tables - file_key(stat, "kernel_stack", 0) - file_key(stat, "percpu", 0);
 }
 
-/* The kernel's page array, as a share of memory; what it is for pages of 64 bytes where the kernel does not count it. */
+/* The kernel's page array, as a share of memory; where the kernel does not count it, 64 bytes a page. */
 static double page_array(void)
 {
 	double present = 0, array = file_key("/proc/vmstat", "nr_memmap_pages", 0) +
