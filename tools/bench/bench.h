@@ -19,7 +19,7 @@ struct bench_out;
  * @what:	one line
  * @guest:	needs the module: `make bench` runs it in the emulated machine that counts instructions, where the
  *		clock's nanoseconds are instructions. Otherwise it runs on the machine itself
- * @vm:		further options of tests/vm/run, NULL for none: those with the same share a guest
+ * @vm:		further options of tests/vm/run, NULL for none
  * @run:	0, or -errno, with a note that says what failed
  */
 struct bench {
