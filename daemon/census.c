@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/*
- * Counting blocks.
- */
+/* Counting blocks. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,8 +71,7 @@ int census_resize(struct census *c, uint64_t nr)
 	c->walk = c->arrays[4].map;
 	c->due = c->arrays[5].map;
 	c->lead = c->arrays[6].map;
-	if (!err)
-		c->nr = nr;
+	c->nr = err ? c->nr : nr;
 	return err;
 }
 
