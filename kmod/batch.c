@@ -189,10 +189,10 @@ static void kvoff_link_work(struct work_struct *work)
 
 	for (;;) {
 		struct kvoff_item *items[KVOFF_RUN_MAX];
-		long wait = kvoff_link_idle(link) ? 0 : kvoff_link_wait(link);
+		long wait = kvoff_link_wait(link);
 		unsigned int nr;
 
-		if (wait) {
+		if (wait && !kvoff_link_idle(link)) {
 			wait_event_idle_timeout(link->wait,
 						!READ_ONCE(link->budget_mbps) || kvoff_link_idle(link), wait);
 			continue;
@@ -226,6 +226,17 @@ static void kvoff_item_route(struct kvoff_item *item, struct kvoff_region **regi
 	if (chunk)
 		from = READ_ONCE(kvoff_chunk_block(chunk, item->desc.block)->tier);
 	item->link = &kvoff_links[from][to];
+}
+
+static void kvoff_batch_route(struct kvoff_batch *batch)
+{
+	struct kvoff_region *region = NULL;
+	u32 i;
+
+	for (i = 0; i < batch->nr; i++)
+		kvoff_item_route(&batch->items[i], &region);
+	if (region)
+		kvoff_region_put(region);
 }
 
 /* Queue every item. The batch may be finished, but not freed, when this returns. */
@@ -270,7 +281,6 @@ static void kvoff_batch_cancel(struct kvoff_batch *batch)
 static struct kvoff_batch *kvoff_batch_create(const struct kvoff_ctl_move *arg)
 {
 	const struct kvoff_move_desc __user *descs = u64_to_user_ptr(arg->descs);
-	struct kvoff_region *region = NULL;
 	struct kvoff_batch *batch;
 	u32 i;
 
@@ -286,18 +296,16 @@ static struct kvoff_batch *kvoff_batch_create(const struct kvoff_ctl_move *arg)
 	for (i = 0; i < arg->nr; i++) {
 		struct kvoff_item *item = &batch->items[i];
 
-		if (copy_from_user(&item->desc, &descs[i], sizeof(item->desc)))
-			break;
+		if (copy_from_user(&item->desc, &descs[i], sizeof(item->desc))) {
+			kvfree(batch);
+			return ERR_PTR(-EFAULT);
+		}
 		INIT_LIST_HEAD(&item->node);
 		item->batch = batch;
-		kvoff_item_route(item, &region);
 	}
-	if (region)
-		kvoff_region_put(region);
-	if (i == arg->nr)
-		return batch;
-	kvfree(batch);
-	return ERR_PTR(-EFAULT);
+	/* not before: reading user memory can take for ever, and no region is held for that */
+	kvoff_batch_route(batch);
+	return batch;
 }
 
 static int kvoff_batch_results(struct kvoff_batch *batch)

@@ -109,9 +109,6 @@ extern unsigned int kvoff_twins;
 /* How long a pool leaves a node in peace that had nothing to give. */
 #define KVOFF_SHORT_INTERVAL	HZ
 
-/* One part in so many of a pool is kept zeroed, for first touches. */
-#define KVOFF_POOL_CLEAN	8
-
 /* Pools that grow on demand do so by at least so much at a time, so that small demands do not wait each time. */
 #define KVOFF_GROW_BYTES	(16UL << 20)
 

@@ -12,12 +12,16 @@
 #include <linux/highmem.h>
 #include <linux/pagemap.h>
 
+#include "drain.h"
 #include "kvoff.h"
 #include "poison.h"
 
 /* Frames handled before the thread looks at other pools and lets others run. */
 #define KVOFF_POOL_BURST	32
 #define KVOFF_ORPHAN_BURST	256UL
+
+/* One part in so many of a pool is kept zeroed, for first touches. */
+#define KVOFF_POOL_CLEAN	8
 
 DECLARE_WAIT_QUEUE_HEAD(kvoff_frame_wait);
 
@@ -220,6 +224,32 @@ struct folio *kvoff_pool_take(struct kvoff_pool *pool, unsigned long leave, bool
 	return folio;
 }
 
+/* Moves want no zeroed target, and would only make the zeroing in vain: so only a part of the pool is kept zeroed. */
+static bool kvoff_pool_wants_clean(const struct kvoff_pool *pool)
+{
+	return pool->nr_clean <= pool->filled / KVOFF_POOL_CLEAN;
+}
+
+/* A frame has come back: has the tier's thread something to do now? Called with the pool locked. */
+bool kvoff_pool_has_work(const struct kvoff_pool *pool)
+{
+	lockdep_assert_held(&pool->lock);
+	return kvoff_pool_wants_clean(pool) || pool->filled > pool->target || pool->nr_orphans ||
+	       READ_ONCE(pool->tier->going) || kvoff_tier_draining(pool->tier);
+}
+
+/*
+ * A frame has come back, after which the pool was unlocked: wake whoever waits for frames, and the thread if there is
+ * work. Moves come here once a block, and mostly find nobody. Under RCU, which keeps the tier.
+ */
+void kvoff_pool_tell(struct kvoff_pool *pool, bool work)
+{
+	if (work || wq_has_sleeper(&pool->tier->settled))
+		kvoff_tier_kick(pool->tier);
+	if (wq_has_sleeper(&kvoff_frame_wait))
+		wake_up(&kvoff_frame_wait);
+}
+
 /* A frame that nobody can reach any more belongs to no region. */
 static void kvoff_frame_reset(struct folio *folio)
 {
@@ -388,16 +418,13 @@ bool kvoff_pool_empty(struct kvoff_pool *pool)
 	return i == KVOFF_POOL_BURST;
 }
 
-/*
- * Zero free frames ahead of first touches: up to a part of the pool, for moves want no zeroed target and would
- * only make that work in vain.
- */
+/* Zero free frames ahead of first touches. */
 static bool kvoff_pool_zero(struct kvoff_pool *pool)
 {
 	struct folio *folio = NULL;
 
 	spin_lock(&pool->lock);
-	if (pool->nr_clean <= pool->filled / KVOFF_POOL_CLEAN) {
+	if (kvoff_pool_wants_clean(pool)) {
 		do
 			folio = kvoff_pool_pop(&pool->dirty, &pool->nr_dirty) ?: kvoff_twin_steal(pool);
 		while (folio && kvoff_quarantine(pool, folio));

@@ -53,26 +53,6 @@ void kvoff_twin_evict(struct kvoff_pool *pool, struct folio *folio)
 	kvoff_pool_add(pool, folio);
 }
 
-/* A frame has come back: has the tier's thread something to do now? Called with the pool locked. */
-bool kvoff_pool_has_work(const struct kvoff_pool *pool)
-{
-	lockdep_assert_held(&pool->lock);
-	return pool->nr_clean <= pool->filled / KVOFF_POOL_CLEAN || pool->filled > pool->target || pool->nr_orphans ||
-	       READ_ONCE(pool->tier->going) || kvoff_tier_draining(pool->tier);
-}
-
-/*
- * A frame has come back, after which the pool was unlocked: wake whoever waits for frames, and the thread if there is
- * work. Moves come here once a block, and mostly find nobody. Under RCU, which keeps the tier.
- */
-void kvoff_pool_tell(struct kvoff_pool *pool, bool work)
-{
-	if (work || wq_has_sleeper(&pool->tier->settled))
-		kvoff_tier_kick(pool->tier);
-	if (wq_has_sleeper(&kvoff_frame_wait))
-		wake_up(&kvoff_frame_wait);
-}
-
 /**
  * kvoff_twin_keep - a frame that a block has just left becomes its twin
  * @b:		the block, locked, without a twin
