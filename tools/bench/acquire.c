@@ -168,11 +168,8 @@ static int run(struct bench_out *out)
 {
 	struct rig rig;
 	int ret = rig_up_sized(&rig, BS, 0, (NR + 64) * BS, 2 * MIB) ?: with_region(out, false);
-	const char *wrong = rig_down(&rig);
 
-	if (wrong)
-		bench_note(out, "afterwards: %s", wrong);
-	return ret ?: wrong ? -EIO : 0;
+	return bench_rig_down(out, &rig, ret);
 }
 
 static int run_host(struct bench_out *out)

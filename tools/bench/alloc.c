@@ -316,7 +316,6 @@ static int guest_rows(struct bench_out *out)
 static int run_guest(struct bench_out *out)
 {
 	struct rig rig;
-	const char *wrong;
 	int ret;
 
 	unsetenv("LIBKVOFF_FALLBACK");
@@ -325,10 +324,7 @@ static int run_guest(struct bench_out *out)
 		find_allocators(out);
 		ret = guest_rows(out);
 	}
-	wrong = rig_down(&rig);
-	if (wrong)
-		bench_note(out, "afterwards: %s", wrong);
-	return ret ?: wrong ? -EIO : 0;
+	return bench_rig_down(out, &rig, ret);
 }
 
 const struct bench bench_alloc_guest = {

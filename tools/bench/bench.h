@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 struct bench_out;
+struct rig;
 
 /**
  * struct bench - a benchmark
@@ -65,6 +66,11 @@ void bench_row(struct bench_out *out, const struct bench_row *row, const char *f
 void bench_note(struct bench_out *out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* As little as shows that the benchmark works is wanted: the figures mean nothing and limits are not looked at. */
 bool bench_quick(void);
+
+/* ---- rig.c ---- */
+
+/* rig_down(); what is wrong then is a note. @ret, or where that is 0, -EIO if anything is. */
+int bench_rig_down(struct bench_out *out, struct rig *rig, int ret);
 
 /* ---- measure.c ---- */
 

@@ -85,8 +85,8 @@ static double count(struct subject *s, unsigned int which, uint32_t nr, bool pag
 	return ret;
 }
 
-/* A block's part of it. */
-static double marginal(struct subject *s, unsigned int which, bool pages)
+/* A block's part of it, which may come out a little below zero; 0 or -errno. */
+static int marginal(struct subject *s, unsigned int which, bool pages, double *part)
 {
 	double each[ROUNDS];
 	unsigned int i;
@@ -98,7 +98,8 @@ static double marginal(struct subject *s, unsigned int which, bool pages)
 			return many;
 		each[i] = (many - few) / (s->nr - s->few);
 	}
-	return bench_median(each, ROUNDS);
+	*part = bench_median(each, ROUNDS);
+	return 0;
 }
 
 static int rows(struct bench_out *out, struct subject *s, unsigned int processes, double *flushes)
@@ -107,11 +108,11 @@ static int rows(struct bench_out *out, struct subject *s, unsigned int processes
 	unsigned int run = RUN_BYTES / s->t.r->bs < RUN_MAX ? RUN_BYTES / s->t.r->bs : RUN_MAX, i;
 
 	for (i = 0; i < NR_COUNTS; i++) {
-		struct bench_row row = { .value = marginal(s, i, false), .unit = "a block", .peer = peer };
+		struct bench_row row = { .unit = "a block", .peer = peer };
+		int ret = marginal(s, i, false, &row.value) ?: marginal(s, i, true, &row.peer_value);
 
-		row.peer_value = marginal(s, i, true);
-		if (row.value <= -1)
-			return row.value;
+		if (ret)
+			return ret;
 		if (i == FLUSHES)
 			*flushes = row.value;
 		if (i == ALLOCATIONS) {
@@ -151,7 +152,6 @@ static int one_size(struct bench_out *out, uint32_t bs, uint32_t few, uint32_t n
 {
 	double flushes[2] = { 0 };
 	struct rig rig;
-	const char *wrong;
 	int ret = rig_up(&rig, bs, (nr + nr / 4 + 32ULL) * bs);
 
 	if (!ret)
@@ -161,10 +161,7 @@ static int one_size(struct bench_out *out, uint32_t bs, uint32_t few, uint32_t n
 		bench_row(out, &(struct bench_row){ .value = flushes[1], .unit = "a block", .peer = "1 process",
 						    .peer_value = flushes[0], .direction = BENCH_AT_MOST, .limit = 9 },
 			  "%s, 9 processes: TLB flushes", size_name(bs));
-	wrong = rig_down(&rig);
-	if (wrong)
-		bench_note(out, "%s: afterwards: %s", size_name(bs), wrong);
-	return ret ?: wrong ? -EIO : 0;
+	return bench_rig_down(out, &rig, ret);
 }
 
 static int run(struct bench_out *out)

@@ -8,14 +8,7 @@
 
 #include "kvoff.h"
 #include "tools/bench/crowd.h"
-
-static void read_all(const uint8_t *data, uint64_t bytes)
-{
-	uint64_t i;
-
-	for (i = 0; i < bytes; i += 4096)
-		(void)*(const volatile uint8_t *)(data + i);
-}
+#include "tools/bench/memory.h"
 
 static __attribute__((noreturn)) void member(int tell, int told, int fd, const uint8_t *data, uint64_t bytes)
 {
@@ -27,7 +20,7 @@ static __attribute__((noreturn)) void member(int tell, int told, int fd, const u
 	if (data == MAP_FAILED)
 		_exit(1);
 	while (read(tell, &part, sizeof(part)) == sizeof(part)) {
-		read_all(data, part < bytes ? part : bytes);
+		touch_read(data, part < bytes ? part : bytes);
 		if (write(told, "", 1) != 1)
 			break;
 	}
@@ -69,7 +62,7 @@ int crowd_read(struct crowd *c, const uint8_t *data, uint64_t bytes)
 	unsigned int i;
 	char done;
 
-	read_all(data, bytes);
+	touch_read(data, bytes);
 	for (i = 0; i < c->nr; i++)
 		if (write(c->tell[i], &bytes, sizeof(bytes)) != sizeof(bytes))
 			return -EPIPE;

@@ -4,17 +4,12 @@
  * kvoff's pools have done so before, as long as they have zeroed frames left; both are shown.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-#include "tests/kselftest/rig.h"
 #include "tools/bench/bench.h"
 #include "tools/bench/memory.h"
-
-/* linux/mempolicy.h's; numaif.h would want libnuma */
-#define MOVE_ALL_OF_US	(1 << 1)
+#include "tools/bench/peer.h"
+#include "tools/bench/trip.h"
 
 /**
  * struct cost - of one block
@@ -42,11 +37,6 @@ static void read_all(void *p, size_t bytes)
 	touch_read(p, bytes);
 }
 
-static const char *size_name(size_t bs)
-{
-	return bs == 2 * MIB ? "2 MiB" : "64 KiB";
-}
-
 static void row(struct bench_out *out, size_t bs, const char *what, struct cost own, const char *peer,
 		struct cost other)
 {
@@ -72,29 +62,16 @@ static int peer_refault(enum memory_kind kind, size_t bs, size_t nr, struct cost
 }
 
 /* Anonymous memory that move_pages(2) has moved is mapped when that returns. */
-static int peer_moved(enum memory_kind kind, size_t bs, size_t nr, int node, struct cost *cost)
+static int peer_moved(size_t bs, size_t nr, int node, struct cost *cost)
 {
-	char *p = memory_map(kind, nr * bs, 2 * MIB);
-	size_t i, step = kind == MEMORY_THP ? 2 * MIB : PAGE, n = nr * bs / step;
-	int *nodes = calloc(n, 2 * sizeof(*nodes)), ret = -ENOMEM;
-	void **pages = calloc(n, sizeof(*pages));
+	struct pages p;
+	int ret = pages_up(&p, nr * bs, bs == 2 * MIB, 0);
+	double ns = ret ?: pages_move(&p, 0, p.nr, node);
 
-	if (!p || !nodes || !pages)
-		goto out;
-	touch_write(p, nr * bs);
-	for (i = 0; i < n; i++) {
-		pages[i] = p + i * step;
-		nodes[i] = node;
-	}
-	ret = syscall(SYS_move_pages, 0, n, pages, nodes, nodes + n, MOVE_ALL_OF_US) < 0 ? -errno : 0;
-	if (!ret)
-		*cost = measure(read_all, p, nr * bs, nr);
-out:
-	if (p)
-		memory_unmap(kind, p, nr * bs);
-	free(pages);
-	free(nodes);
-	return ret;
+	if (ns >= 0)
+		*cost = measure(read_all, p.data, p.bytes, nr);
+	pages_down(&p);
+	return ns < 0 ? (int)ns : 0;
 }
 
 static int moved(struct bench_out *out, struct rig *rig, struct region *r)
@@ -121,7 +98,7 @@ static int moved(struct bench_out *out, struct rig *rig, struct region *r)
 			return ret;
 		row(out, r->bs, "read after a move, every page", reads, "hugetlb, mapped again", other);
 	}
-	ret = peer_moved(r->bs == 2 * MIB ? MEMORY_THP : MEMORY_PAGES, r->bs, r->nr, rig->far_node, &other);
+	ret = peer_moved(r->bs, r->nr, rig->far_node, &other);
 	if (ret)
 		return ret;
 	row(out, r->bs, "read after a move, every page", reads, "anonymous, which move_pages(2) has mapped", other);
@@ -179,7 +156,6 @@ static int blocks(struct bench_out *out, size_t bs, size_t nr)
 {
 	struct region *r;
 	struct rig rig;
-	const char *wrong;
 	int ret;
 
 	ret = rig_up(&rig, bs, (nr + nr / 4 + 2) * bs);
@@ -187,10 +163,7 @@ static int blocks(struct bench_out *out, size_t bs, size_t nr)
 		r = rig_region(&rig, bs, nr);
 		ret = r ? first_touch(out, r) ?: moved(out, &rig, r) : -errno;
 	}
-	wrong = rig_down(&rig);
-	if (wrong)
-		bench_note(out, "afterwards: %s", wrong);
-	return ret ?: wrong ? -EIO : 0;
+	return bench_rig_down(out, &rig, ret);
 }
 
 static int run(struct bench_out *out)

@@ -28,7 +28,6 @@ static int one_size(struct bench_out *out, uint32_t bs)
 {
 	double flip, copy;
 	struct rig rig;
-	const char *wrong;
 	uint64_t flips;
 	int ret = rig_up(&rig, bs, 3ULL * NR * bs) ?: sysfs_write("tuning/twins", "1");
 
@@ -44,10 +43,7 @@ static int one_size(struct bench_out *out, uint32_t bs)
 		bench_row(out, &(struct bench_row){ .value = flips, .unit = "flips", .direction = BENCH_AT_LEAST,
 						    .limit = 5 * NR }, "%s, moved without a copy", size_name(bs));
 	}
-	wrong = rig_down(&rig);
-	if (wrong)
-		bench_note(out, "%s: afterwards: %s", size_name(bs), wrong);
-	return ret ?: wrong ? -EIO : 0;
+	return bench_rig_down(out, &rig, ret);
 }
 
 static int run(struct bench_out *out)

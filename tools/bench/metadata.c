@@ -109,6 +109,15 @@ static void cgroup_leave(void)
 	rmdir(CGROUP);
 }
 
+static void daemon_stop(pid_t pid)
+{
+	if (pid <= 0)
+		return;
+	kill(pid, SIGTERM);
+	waitpid(pid, NULL, 0);
+	unlink(CONF);
+}
+
 /* The one beside this program, with tiers of so many bytes. */
 static pid_t daemon_start(uint64_t bytes)
 {
@@ -144,16 +153,10 @@ static pid_t daemon_start(uint64_t bytes)
 			return -ECHILD;
 		nap();
 	}
-	return pid < 0 ? -errno : -ETIME;
-}
-
-static void daemon_stop(pid_t pid)
-{
-	if (pid <= 0)
-		return;
-	kill(pid, SIGTERM);
-	waitpid(pid, NULL, 0);
-	unlink(CONF);
+	if (pid < 0)
+		return -errno;
+	daemon_stop(pid);
+	return -ETIME;
 }
 
 /* Ticks pass until the daemon has seen what there is, and its memory does not grow any more. */

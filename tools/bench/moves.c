@@ -145,7 +145,6 @@ static int one_size(struct bench_out *out, uint32_t bs)
 	static const uint32_t batches[] = { 1, 32, 512 };
 	uint32_t most = bench_quick() ? 32 : 512;
 	struct rig rig;
-	const char *wrong;
 	unsigned int i;
 	/* room enough that no move takes a frame that was zeroed for a first touch: others would be zeroed meanwhile */
 	int ret = rig_up(&rig, bs, (most + most / 4 + 32ULL) * bs);
@@ -157,10 +156,7 @@ static int one_size(struct bench_out *out, uint32_t bs)
 	}
 	if (!ret)
 		ret = routines(out, &rig, bs);
-	wrong = rig_down(&rig);
-	if (wrong)
-		bench_note(out, "%s: afterwards: %s", size_name(bs), wrong);
-	return ret ?: wrong ? -EIO : 0;
+	return bench_rig_down(out, &rig, ret);
 }
 
 static int run(struct bench_out *out)

@@ -132,15 +132,11 @@ static int all(struct bench_out *out, bool limits)
 	for (i = 0; !ret && i < (bench_quick() ? 1 : 4); i++) {
 		const struct plan *plan = &plans[i];
 		struct rig rig;
-		const char *wrong;
 
 		ret = rig_up(&rig, plan->bs, 2ULL * plan->nr * plan->bs);
 		if (!ret)
 			ret = compare(out, &rig, plan, 1, limits) ?: compare(out, &rig, plan, 9, limits);
-		wrong = rig_down(&rig);
-		if (wrong)
-			bench_note(out, "%s: afterwards: %s", size_name(plan->bs), wrong);
-		ret = ret ?: wrong ? -EIO : 0;
+		ret = bench_rig_down(out, &rig, ret);
 	}
 	return ret;
 }

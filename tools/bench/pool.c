@@ -13,6 +13,15 @@
 
 static uint64_t bytes;
 
+struct times {
+	uint32_t bs;
+	uint32_t to;
+	uint64_t fill;
+	uint64_t first;
+	uint64_t all;
+	uint64_t convert;
+};
+
 static int hugetlb_fill(uint64_t *ns)
 {
 	uint64_t begin = bench_ns();
@@ -47,96 +56,63 @@ static bool ready(void)
 	return !file_choice("/sys/class/kvoff/tiers/dram/state", state, sizeof(state)) && !strcmp(state, "ready");
 }
 
-static int fill_pool(struct rig *rig, uint32_t bs, uint64_t *ns)
+static int fill_pool(struct rig *rig, struct times *t)
 {
 	uint64_t begin = bench_ns();
-	int ret = pool_set(rig, "dram", bs, bytes, KVOFF_POOL_WAIT);
+	int ret = pool_set(rig, "dram", t->bs, bytes, KVOFF_POOL_WAIT);
 
-	*ns = bench_ns() - begin;
+	t->fill = bench_ns() - begin;
 	return ret;
 }
 
 /* The pool is filled in the background: what a client sees that comes at once, and when all is there. */
-static int first_block(struct rig *rig, uint32_t bs, uint64_t *first, uint64_t *all)
+static int first_block(struct rig *rig, struct times *t)
 {
 	uint64_t begin = bench_ns();
 	struct region *r;
 	int ret;
 
-	ret = pool_set(rig, "dram", bs, bytes, 0);
+	ret = pool_set(rig, "dram", t->bs, bytes, 0);
 	if (ret)
 		return ret;
-	r = rig_region(rig, bs, 1);
+	r = rig_region(rig, t->bs, 1);
 	if (!r)
 		return -errno;
-	touch_write(r->data, bs);
-	*first = bench_ns() - begin;
+	touch_write(r->data, t->bs);
+	t->first = bench_ns() - begin;
 	while (!ready())
 		nap();
-	*all = bench_ns() - begin;
+	t->all = bench_ns() - begin;
 	region_close(r);
 	return 0;
 }
 
 /* A pool that grew for commits and is idle gives way to commits of another size. */
-static int convert(struct rig *rig, uint32_t from, uint32_t to, uint64_t *ns)
+static int convert(struct rig *rig, struct times *t)
 {
 	uint64_t begin, part = bytes / 8 * 7, converted = stat_now("converted_bytes");
-	struct region *r = rig_region(rig, from, part / from);
+	struct region *r = rig_region(rig, t->bs, part / t->bs);
 
 	if (!r)
 		return -errno;
 	region_close(r);
 	begin = bench_ns();
-	r = rig_region(rig, to, part / to);
-	*ns = bench_ns() - begin;
+	r = rig_region(rig, t->to, part / t->to);
+	t->convert = bench_ns() - begin;
 	if (!r)
 		return -errno;
 	region_close(r);
 	return stat_now("converted_bytes") - converted < part / 2 ? -EIO : 0;
 }
 
-static int with_tier(struct bench_out *out, int (*fn)(struct rig *rig, void *ctx), void *ctx)
+static int with_tier(struct bench_out *out, int (*fn)(struct rig *rig, struct times *t), struct times *t)
 {
 	struct rig rig;
 	/* little of the other tier: what is committed shall have to come from this one */
 	int ret = rig_up_sized(&rig, 64 * KIB, bytes, 0, 0) ?: sysfs_write("tiers/cxl0/capacity_bytes", "2097152") ?:
-		  fn(&rig, ctx);
-	const char *wrong = rig_down(&rig);
+		  fn(&rig, t);
 
-	if (wrong)
-		bench_note(out, "afterwards: %s", wrong);
-	return ret ?: wrong ? -EIO : 0;
-}
-
-struct times {
-	uint32_t bs;
-	uint32_t to;
-	uint64_t fill;
-	uint64_t first;
-	uint64_t all;
-	uint64_t convert;
-};
-
-static int do_fill(struct rig *rig, void *ctx)
-{
-	struct times *t = ctx;
-
-	return fill_pool(rig, t->bs, &t->fill);
-}
-
-static int do_first(struct rig *rig, void *ctx)
-{
-	struct times *t = ctx;
-
-	return first_block(rig, t->bs, &t->first, &t->all);
-}
-
-static int do_convert(struct rig *rig, void *ctx)
-{
-	struct times *t = ctx;
-
-	return convert(rig, t->bs, t->to, &t->convert);
+	return bench_rig_down(out, &rig, ret);
 }
 
 static void row(struct bench_out *out, const struct times *t, const char *what, uint64_t ns, const char *peer,
@@ -169,7 +145,7 @@ static int run(struct bench_out *out)
 	for (i = 0; i < 2 && !ret; i++) {
 		struct times *t = &times[i];
 
-		ret = with_tier(out, do_fill, t) ?: with_tier(out, do_first, t) ?: with_tier(out, do_convert, t);
+		ret = with_tier(out, fill_pool, t) ?: with_tier(out, first_block, t) ?: with_tier(out, convert, t);
 		if (ret)
 			break;
 		row(out, t, "a pool is filled", t->fill, "hugetlb", fill);

@@ -114,17 +114,14 @@ static int measure(struct bench_out *out, struct rig *rig)
 static int run(struct bench_out *out)
 {
 	struct rig rig;
-	const char *wrong;
 	int ret;
 
 	if (hugetlb_set(COMMIT / (2 * MIB)) < (long)(COMMIT / (2 * MIB)))
 		return -ENOMEM;
 	ret = rig_up_sized(&rig, BS, 0, COMMIT + 16 * MIB, 2 * MIB) ?: measure(out, &rig);
-	wrong = rig_down(&rig);
+	ret = bench_rig_down(out, &rig, ret);
 	hugetlb_set(0);
-	if (wrong)
-		bench_note(out, "afterwards: %s", wrong);
-	return ret ?: wrong ? -EIO : 0;
+	return ret;
 }
 
 const struct bench bench_region = {

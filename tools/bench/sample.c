@@ -31,7 +31,7 @@ static uint64_t run_ns(void)
 	return bench_quick() ? 60000000 : 300000000;
 }
 
-static int look_kvoff(const struct region *r, struct load *load, struct look *look)
+static int look_kvoff(struct load *load, struct look *look)
 {
 	uint64_t without, with, samples, faults;
 	int ret;
@@ -127,11 +127,11 @@ static int one(struct bench_out *out, struct rig *rig, const struct sample_case 
 		return -errno;
 	touch_write(r->data, BYTES);
 	load.p = r->data;
-	ret = look_kvoff(r, &load, &own);
+	ret = look_kvoff(&load, &own);
 	if (ret)
 		return ret;
 	load = (struct load){ .p = &byte, .bytes = 1, .step = 1 };
-	ret = look_kvoff(r, &load, &idle);
+	ret = look_kvoff(&load, &idle);
 	if (ret)
 		return ret;
 	ret = peers(out, c, &own);
@@ -155,7 +155,6 @@ static int run(struct bench_out *out)
 		{ 64 * KIB, 64 * KIB, "one page in use" },
 		{ 2 * MIB, PAGE, "every page in use" },
 	};
-	const char *wrong;
 	struct rig rig;
 	size_t i;
 	int ret = 0;
@@ -165,11 +164,7 @@ static int run(struct bench_out *out)
 		if (bench_quick() && i == 1)
 			continue;
 		ret = rig_up(&rig, cases[i].bs, BYTES + 4 * cases[i].bs + BYTES / 16) ?: one(out, &rig, &cases[i]);
-		wrong = rig_down(&rig);
-		if (wrong) {
-			bench_note(out, "afterwards: %s", wrong);
-			ret = ret ?: -EIO;
-		}
+		ret = bench_rig_down(out, &rig, ret);
 	}
 	sysfs_write("tuning/sample_interval_ms", "5000");
 	return ret;

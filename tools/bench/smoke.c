@@ -41,11 +41,8 @@ static int run(struct bench_out *out)
 {
 	struct rig rig;
 	int ret = rig_up(&rig, 64 * KIB, 2 * NR * 64 * KIB) ?: sysfs_write("tuning/twins", "1") ?: moves(out, &rig);
-	const char *wrong = rig_down(&rig);
 
-	if (wrong)
-		bench_note(out, "afterwards: %s", wrong);
-	return ret ?: wrong ? -EIO : 0;
+	return bench_rig_down(out, &rig, ret);
 }
 
 const struct bench bench_smoke = {

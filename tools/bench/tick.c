@@ -11,9 +11,6 @@
 #include "tools/bench/bench.h"
 #include "tools/bench/stage.h"
 
-/* sizeof(struct kvoff_block) in kmod/kvoff.h */
-#define MODULE_BYTES	32
-
 static const struct stage_tier tiers[] = { { 0, 200000, 20 }, { 1, 30000, 80 } };
 
 /* Resident memory, in bytes. */
@@ -129,11 +126,6 @@ static int run(struct bench_out *out)
 		  "a tick over 10^7 blocks: growth");
 	bench_row(out, &(struct bench_row){ .value = million.learn_ns, .unit = "ns" }, "noting what became of a move");
 	bench_row(out, &(struct bench_row){ .value = many.bytes, .unit = "B" }, "the daemon's memory, a block, of 10^7");
-	bench_row(out, &(struct bench_row){
-			.value = many.bytes + MODULE_BYTES + sizeof(struct kvoff_state) + sizeof(struct kvoff_hint) + 4,
-			.unit = "B", .peer = "page array of 64 KiB", .peer_value = 16 * 64, .of_value = true,
-			.direction = BENCH_AT_MOST, .limit = 0.0015 * KVOFF_BLOCK_SIZE_MIN },
-		  "metadata a block of 64 KiB: module, arrays, daemon, one client");
 	bench_note(out, "processor time, of the machine itself; changed: touched by a client at random, or moved");
 	return 0;
 }
