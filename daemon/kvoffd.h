@@ -12,6 +12,7 @@
 #include "node.h"
 #include "poison.h"
 #include "region.h"
+#include "rules.h"
 #include "tier.h"
 
 #define CONTROL_PATH	"/dev/kvoff/control"
@@ -34,7 +35,8 @@
  * @input:	decide()'s
  * @views:	regions as decide() sees them, @nr_views of room
  * @moves:	decisions of a tick, room for @conf.max_moves
- * @births:	new blocks a tick, aged, [tier][size class]
+ * @births:	new blocks, [tier][size class]
+ * @expected:	of these, how many the next tick may see
  * @observed:	sums since the start
  * @interval_ms: between the last tick and the one before
  * @ticked:	time of the last tick, CLOCK_MONOTONIC in ms
@@ -64,7 +66,8 @@ struct kvoffd {
 	struct decide_region *views;
 	size_t nr_views;
 	struct decide_move *moves;
-	double births[KVOFF_MAX_TIERS][KVOFF_NR_BLOCK_SIZES];
+	struct births births[KVOFF_MAX_TIERS][KVOFF_NR_BLOCK_SIZES];
+	uint64_t expected[KVOFF_MAX_TIERS][KVOFF_NR_BLOCK_SIZES];
 	struct observed observed;
 	uint64_t interval_ms;
 	uint64_t ticked;

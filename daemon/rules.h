@@ -11,4 +11,26 @@
 /** rules_of - what the configuration says about deciding, with ticks @interval_ms apart */
 void rules_of(const struct conf *conf, uint64_t interval_ms, struct decide_rules *rules);
 
+/**
+ * struct births - new blocks of one size in one tier; all zero before any was seen
+ * @recent:	how many came lately: in births_ahead_ms, those further back count less and less
+ * @burst:	the most that this was; forgotten slowly, for bursts come in groups
+ */
+struct births {
+	double recent;
+	double burst;
+};
+
+/**
+ * births_expect - how many new blocks an interval may bring, where the last one brought @seen
+ * @births:	what is known of earlier ones
+ * @conf:	for births_ahead_ms
+ * @interval_ms: how long an interval is, not 0
+ * @seen:	new blocks
+ *
+ * A burst at one moment is not taken for the births of every interval: it is spread over births_ahead_ms, however many
+ * intervals these are. Returns blocks an interval, rounded up.
+ */
+uint64_t births_expect(struct births *births, const struct conf *conf, uint64_t interval_ms, uint64_t seen);
+
 #endif /* KVOFFD_RULES_H */

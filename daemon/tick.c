@@ -2,7 +2,6 @@
 /*
  * One tick: look at the blocks, decide, send the moves, and choose when to do so again.
  */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/timerfd.h>
@@ -10,7 +9,6 @@
 
 #include "kvoffd.h"
 #include "log.h"
-#include "rules.h"
 
 /* With nothing to look after, only the report keeps the daemon awake. */
 #define IDLE_MS		1000
@@ -77,10 +75,8 @@ static void age_births(struct kvoffd *d, const struct observed *observed)
 {
 	for (unsigned int t = 0; t < KVOFF_MAX_TIERS; t++) {
 		for (unsigned int c = 0; c < KVOFF_NR_BLOCK_SIZES; c++) {
-			double *births = &d->births[t][c], seen = (double)observed->births[t][c];
-
-			/* up at once, down slowly: bursts come in groups */
-			*births = seen > *births ? seen : *births * 0.95 + seen * 0.05;
+			d->expected[t][c] = births_expect(&d->births[t][c], &d->conf, d->interval_ms,
+							  observed->births[t][c]);
 		}
 	}
 	d->observed.looked = observed->looked;
@@ -109,7 +105,7 @@ static void fill_tier(struct kvoffd *d, unsigned int t, unsigned int sizes)
 		pool->blocks = tier->pools[c].filled / size;
 		pool->room = room > pending && !(d->act.full[t] & (1u << c)) && !tier->draining ? room - pending : 0;
 		pool->reserve = (pool->blocks * d->tiers.reserve_percent + 99) / 100;
-		pool->births = (uint64_t)ceil(d->births[t][c] - 0.05 > 0 ? d->births[t][c] : 0);
+		pool->births = d->expected[t][c];
 	}
 }
 

@@ -5,7 +5,6 @@
  * conf.c.
  */
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +38,8 @@ struct sim_daemon {
 	struct decide_input input;
 	struct decide_region view;
 	struct decide_move *moves;
-	double births[KVOFF_MAX_TIERS];
+	struct births births[KVOFF_MAX_TIERS];
+	uint64_t expected[KVOFF_MAX_TIERS];
 	uint32_t rank[KVOFF_MAX_TIERS];
 	uint32_t speed[KVOFF_MAX_TIERS];
 	uint32_t budget[KVOFF_MAX_TIERS][KVOFF_MAX_TIERS];
@@ -253,7 +253,7 @@ static void fill_tiers(struct sim_daemon *d, const uint64_t *room)
 		pool->blocks = d->setup.tiers[t].frames;
 		pool->room = room[t] > pending && !(d->act.full[t] & (1u << SIZE_CLASS)) ? room[t] - pending : 0;
 		pool->reserve = (pool->blocks * d->setup.reserve_percent + 99) / 100;
-		pool->births = (uint64_t)ceil(d->births[t] - 0.05 > 0 ? d->births[t] : 0);
+		pool->births = d->expected[t];
 	}
 }
 
@@ -275,11 +275,9 @@ void sim_daemon_tick(struct sim_daemon *d, double now_ms, const uint64_t *room)
 		else
 			heat_rank(&d->region.rates, &d->region.keys);
 	}
-	for (unsigned int t = 0; t < d->setup.nr_tiers; t++) {
-		double seen = (double)observed.births[t][SIZE_CLASS];
-
-		d->births[t] = seen > d->births[t] ? seen : d->births[t] * 0.95 + seen * 0.05;
-	}
+	for (unsigned int t = 0; t < d->setup.nr_tiers; t++)
+		d->expected[t] = births_expect(&d->births[t], &d->conf, interval ? interval : 1,
+					       observed.births[t][SIZE_CLASS]);
 	act_tick(&d->act, (const uint32_t (*)[KVOFF_MAX_TIERS])d->budget, d->speed, interval);
 	d->view = (struct decide_region) {
 		.id = d->region.id, .size_class = SIZE_CLASS, .unit = 1, .nr = d->region.nr,
