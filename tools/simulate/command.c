@@ -29,7 +29,7 @@ static const char usage_text[] =
 	"  --set [CONSUMER.]KEY=VALUE  a number of the model, below\n"
 	"  --daemon KEY=VALUE     a key of kvoffd.conf(5), of [policy], [daemon] or [links]\n"
 	"  --hit-share-only       the plain comparison: moving costs nothing, the fast tier is a share of all blocks\n"
-	"  --tick-ms N            kvoffd looks so often (default 100, in the plain comparison 1000)\n"
+	"  --tick-ms N            kvoffd looks so often (default 100)\n"
 	"  --split-at PERCENT     report only what comes after this part of the trace's time\n"
 	"  --end-at PERCENT       leave out what comes after this part of it\n"
 	"  --hints PERCENT        so many of the sessions announce their end with their last request\n"
@@ -206,7 +206,7 @@ static void parse(struct sim_options *o, struct generate_options *g, int argc, c
 	policy_option(o, "all");
 	o->consumers = (1u << SIM_NR_CONSUMERS) - 1;
 	o->seed = 1;
-	o->tick_ms = 1000;
+	o->tick_ms = 100;
 	o->end = 100;
 	for (int c = 0; c < SIM_NR_CONSUMERS; c++)
 		sim_model_init(&o->models[c], c);
