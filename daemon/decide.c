@@ -68,9 +68,9 @@ void decide_rules_init(struct decide_rules *rules)
 {
 	*rules = (struct decide_rules) {
 		.policy = DECIDE_HEAT,
-		.free_low = 200,
-		.free_high = 300,
-		.births_ahead = 10,
+		.free_low = 100,
+		.free_high = 110,
+		.births_ahead = 0,
 		.margin = HEAT_KEY_OCTAVE / 4,
 		.residence = 2 * HEAT_SEC,
 		.prefetch = 30 * HEAT_SEC,

@@ -12,10 +12,14 @@
 #define IDLE_MAX	(1u << 30)
 
 /*
- * Before anything was learned: a block is expected to be used again within about as long as it has been idle, and
- * the more so the more often it was. The guess weighs as much as this many uses seen.
+ * Blocks come and go in sessions, dozens at once, so a few uses seen are one thing that happened. What all blocks show
+ * weighs as much as so many uses of blocks of the class, and the guess about all blocks as much as so many of any.
  */
-#define PRIOR_USES	4.0
+#define CLASS_USES	30.0
+#define GUESS_USES	4.0
+
+/* Up to this octave (5 s) the guess does not go by what was learned of shorter times. */
+#define GUESS_OCTAVES	9
 
 #define HINTS		(HEAT_PREFETCH | HEAT_COLD | HEAT_DONE | HEAT_SHARED)
 
@@ -102,14 +106,41 @@ void heat_age(struct heat_rates *rates, uint32_t now, uint32_t half_life)
 	}
 }
 
-/* Uses a second at the middle of an octave. */
-static double rate_of(const struct heat_rates *rates, unsigned int count, unsigned int octave)
+/*
+ * Uses a second at the middle of each octave, by all blocks together: a block is expected to be used again within about
+ * as long as it has been idle. Where no block has been idle for so long yet, half as often as in the octave before at most:
+ * else all that grew old would seem to be worth more than what is used.
+ */
+static void rates_of_all(const struct heat_rates *rates, double rate[HEAT_OCTAVES])
 {
-	static const double weight[HEAT_COUNTS] = { 0.25, 1, 2, 3, 5, 8 };
-	double idle = 1.5 * (1u << octave) / HEAT_SEC;
-	double guess = weight[count] / (4 * (idle + 10));
+	for (unsigned int o = 0; o < HEAT_OCTAVES; o++) {
+		double guess = 1 / (4 * (1.5 * (1u << o) / HEAT_SEC + 10)), uses = 0, exposure = 0;
 
-	return (rates->uses[count][octave] + PRIOR_USES) / (rates->exposure[count][octave] + PRIOR_USES / guess);
+		for (unsigned int c = 0; c < HEAT_COUNTS; c++) {
+			uses += rates->uses[c][o];
+			exposure += rates->exposure[c][o];
+		}
+		if (o >= GUESS_OCTAVES && guess > rate[o - 1] / 2)
+			guess = rate[o - 1] / 2;
+		rate[o] = (uses + GUESS_USES) / (exposure + GUESS_USES / guess);
+	}
+}
+
+/* The same by blocks of a class: as of all blocks, so many times as often, as far as their own uses do not tell. */
+static void rates_of_class(const struct heat_rates *rates, unsigned int count, const double *all,
+			   double rate[HEAT_OCTAVES])
+{
+	static const double guess[HEAT_COUNTS] = { 0.5, 1, 2, 3, 5, 8 };
+	double uses = 0, expected = 0, times;
+
+	for (unsigned int o = 0; o < HEAT_OCTAVES; o++) {
+		uses += rates->uses[count][o];
+		expected += rates->exposure[count][o] * all[o];
+	}
+	times = (uses + CLASS_USES * guess[count]) / (expected + CLASS_USES);
+	for (unsigned int o = 0; o < HEAT_OCTAVES; o++)
+		rate[o] = (rates->uses[count][o] + CLASS_USES) /
+			  (rates->exposure[count][o] + CLASS_USES / (all[o] * times));
 }
 
 /*
@@ -142,11 +173,13 @@ static unsigned int key_of(double log2_rate)
 
 void heat_rank(const struct heat_rates *rates, struct heat_keys *keys)
 {
+	double all[HEAT_OCTAVES];
+
+	rates_of_all(rates, all);
 	for (unsigned int c = 0; c < HEAT_COUNTS; c++) {
 		double rate[HEAT_OCTAVES], index[HEAT_OCTAVES];
 
-		for (unsigned int o = 0; o < HEAT_OCTAVES; o++)
-			rate[o] = rate_of(rates, c, o);
+		rates_of_class(rates, c, all, rate);
 		for (unsigned int o = 0; o < HEAT_OCTAVES; o++)
 			index[o] = log2(index_of(rate, o));
 		for (unsigned int s = 0; s < HEAT_IDLE_STEPS; s++) {

@@ -27,6 +27,10 @@ static void setup(uint64_t nr)
 	memset(blocks, 0, sizeof(blocks));
 	heat_rank(&rates, &keys);
 	decide_rules_init(&in.rules);
+	/* what the tests count with */
+	in.rules.free_low = 200;
+	in.rules.free_high = 300;
+	in.rules.births_ahead = 10;
 	in.now = NOW;
 	in.tiers[0] = (struct decide_tier) { .present = true, .rank = 0, .bandwidth_mbps = 100000 };
 	in.tiers[1] = (struct decide_tier) { .present = true, .rank = 1, .bandwidth_mbps = 30000 };

@@ -106,8 +106,10 @@ static struct result run(const struct trace *t, enum decide_policy policy, doubl
 
 	decide_rules_init(&in->rules);
 	in->rules.policy = policy;
-	/* the steps are thirty times those of the daemon */
+	/* the steps are thirty times those of the daemon: room for what comes in one */
 	in->rules.births_ahead = 1;
+	in->rules.free_low = 200;
+	in->rules.free_high = 300;
 	in->regions = &region;
 	in->nr_regions = 1;
 	in->tiers[0] = (struct decide_tier) { .present = true, .rank = 0, .bandwidth_mbps = 100000 };
