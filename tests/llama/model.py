@@ -122,10 +122,10 @@ def write(f, m):
 def arguments():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--layers", type=int, default=4)
-    p.add_argument("--heads", type=int, default=8)
+    p.add_argument("--heads", type=int, default=32)
     p.add_argument("--head-size", type=int, default=128)
-    p.add_argument("--embedding", type=int, default=64)
-    p.add_argument("--feed", type=int, default=64, help="width of the feed-forward layers")
+    p.add_argument("--embedding", type=int, default=16)
+    p.add_argument("--feed", type=int, default=16, help="width of the feed-forward layers")
     p.add_argument("--context", type=int, default=131072, help="tokens the model claims to be trained for")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("file")

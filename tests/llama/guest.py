@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""llama-server with its KV cache in kvoff, in the emulated machine: the same requests in one mode after another.
+
+usage: guest OUT MODE...
+
+  plain    ordinary memory, no kvoff-run
+  touch    under kvoff-run, without kvoffd: blocks stay where first touch put them
+  kvoffd   under kvoff-run, with kvoffd
+  stress   under kvoff-run, while blocks move to anywhere at random
+  trouble  with kvoffd, which is killed and started again, and the CXL tier is drained, while the server answers
+
+KTAP on standard output; OUT gets MODE.answers, MODE.json and MODE.csv (where the blocks are over time).
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from residency import Layout, Residency
+from server import ROOT, Server, cpu_ns, kernel_threads_ns, say
+from sessions import FILL, SESSIONS, TALK, USED, Sessions, Watch
+
+SRC = "/src"
+BIN = f"{SRC}/build/trixie/bin"
+CTL = f"{BIN}/kvoffctl"
+SYSFS = "/sys/class/kvoff"
+MODEL = f"{SRC}/build/llama/model.gguf"
+
+LAYERS, ROW, CONTEXT = 4, 32 * 128 * 2, 256
+LAYOUT = Layout(LAYERS, ROW, CONTEXT, SESSIONS)
+# 37.5 % of the cache: capacities are multiples of 2 MiB, and 40 % would be between two of them
+FAST, CXL, ALL = "24M", "128M", "256M"
+OPTIONS = f"-c {CONTEXT * SESSIONS} -np {SESSIONS} --no-kv-unified --cache-ram 0 -ctk bf16 -ctv bf16 -fa on".split()
+UNDER = [f"{BIN}/kvoff-run", "--min-size", "4M", "--"]
+SCAN_S = 2.0
+# kvoffd.conf; see README.md for why
+CONF = """\
+[daemon]
+interval_ms = 500
+[policy]
+free_low = 4%
+free_high = 20%
+residence_ms = 500
+[discover]
+tiers = no
+[links]
+budget = 0
+"""
+
+results = {"n": 0, "failed": 0}
+
+
+def result(ok, name, why=""):
+    results["n"] += 1
+    results["failed"] += not ok
+    if not ok and why:
+        say(why)
+    print(f"{'' if ok else 'not '}ok {results['n']} {name}", flush=True)
+
+
+def figure(path):
+    with open(f"{SYSFS}/{path}") as f:
+        return int(f.read().split()[0])
+
+
+def set_figure(path, value):
+    with open(f"{SYSFS}/{path}", "w") as f:
+        f.write(str(value))
+
+
+def ctl(*what):
+    return subprocess.run([CTL, *what], check=True, capture_output=True, text=True, timeout=600).stdout
+
+
+def wait_for(holds, what):
+    end = time.monotonic() + 120
+    while not holds():
+        if time.monotonic() > end:
+            raise SystemExit(f"waited 120 s for {what}")
+        time.sleep(0.1)
+
+
+class Daemon:
+    def __init__(self, log):
+        with open("/tmp/kvoffd.conf", "w") as f:
+            f.write(CONF)
+        with open(log, "ab") as f:
+            self.process = subprocess.Popen([f"{BIN}/kvoffd", "--config", "/tmp/kvoffd.conf"], stdout=f, stderr=f)
+        wait_for(lambda: figure("control/policy_pid") == self.process.pid, "kvoffd to have the lease")
+
+    def end(self, how=signal.SIGTERM):
+        self.process.send_signal(how)
+        return self.process.wait()
+
+
+def mover(log):
+    process = subprocess.Popen([f"{SRC}/tests/embed/python", f"{SRC}/tests/embed/mover.py"], stdout=log, stderr=log)
+    wait_for(lambda: figure("control/policy_pid") == process.pid, "the mover to have the lease")
+    return process
+
+
+@contextlib.contextmanager
+def tiers():
+    with open("/sys/devices/system/node/has_memory") as f:
+        far = f.read().strip().replace("-", ",").split(",")[-1]
+    ctl("tier", "add", "fast", "--node", "0", "--rank", "0", "--capacity", FAST)
+    ctl("tier", "add", "cxl0", "--node", far, "--rank", "1", "--capacity", CXL)
+    set_figure("tuning/sample_interval_ms", int(SCAN_S * 1000))
+    set_figure("tuning/sample_percent", 100)
+    yield
+    wait_for(lambda: not any(figure(f"tiers/{t}/used_bytes") for t in ("fast", "cxl0")), "the tiers to be empty")
+    for t in ("cxl0", "fast"):
+        ctl("tier", "remove", t)
+
+
+class Visits:
+    """Talks as TALK has it, and notes where blocks are when they must have come."""
+
+    def __init__(self, sessions, watch):
+        self.sessions, self.watch = sessions, watch
+        self.woken, self.active, self.idle = [], [], []
+
+    def visit(self, session, questions):
+        start, noted = time.monotonic(), self.watch is None
+        for _ in range(questions):
+            self.sessions.ask(session)
+            if not noted and time.monotonic() - start >= 3 * SCAN_S:
+                self.woken.append(self.watch.shares()[0][session])
+                noted = True
+        if self.watch:
+            shares = self.watch.shares()[0]
+            say(f"session {session}, {questions} questions in {time.monotonic() - start:.1f} s: in the fast tier", shares)
+            # who was there for a short time only was away for a short time only
+            if time.monotonic() - start >= 3 * SCAN_S:
+                self.active.append(shares.pop(session))
+                self.idle.append(sum(shares) / len(shares))
+
+    def all(self):
+        for session, questions in TALK:
+            self.visit(session, questions)
+
+
+def four_at_once(server, sessions, daemon):
+    """All sessions generate: seconds on a processor of the server, of kvoffd, and of the kernel's threads."""
+
+    def now():
+        return [cpu_ns(server.pid), cpu_ns(daemon.process.pid) if daemon else 0, kernel_threads_ns()]
+
+    # answers depend on which requests the server happens to compute together
+    kept, asked = list(sessions.answers), list(sessions.asked)
+    before = now()
+    threads = [threading.Thread(target=sessions.visit, args=(s, 3)) for s in range(SESSIONS)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    spent = [(b - a) / 1e9 for a, b in zip(before, now())]
+    sessions.answers, sessions.asked = kept, asked
+    return dict(zip(("server_s", "kvoffd_s", "kernel_threads_s"), spent))
+
+
+def trouble(daemon, log, going):
+    """While requests run: kvoffd is killed and comes back, the CXL tier is drained and comes back, again and again."""
+    rounds = 0
+    while going.is_set() or not rounds:
+        daemon.end(signal.SIGKILL)
+        time.sleep(3)
+        daemon.__init__(log)
+        time.sleep(3)
+        ctl("tier", "set", "fast", "--capacity", ALL)
+        ctl("tier", "drain", "cxl0", "--timeout", "300")
+        empty = figure("tiers/cxl0/used_bytes") == 0
+        ctl("tier", "undrain", "cxl0")
+        ctl("tier", "set", "fast", "--capacity", FAST)
+        time.sleep(3)
+        rounds += empty
+    return rounds
+
+
+def run(mode, out):
+    say(f"--- {mode}")
+    log = f"{out}/{mode}.log"
+    summary = {"mode": mode}
+    with contextlib.ExitStack() as stack:
+        under, daemon, watch = (), None, None
+        if mode != "plain":
+            under = UNDER
+            stack.enter_context(tiers())
+        if mode in ("kvoffd", "trouble"):
+            daemon = Daemon(log)
+            stack.callback(lambda: daemon.end())
+        moves = figure("stats/moves")
+        server = Server(f"{out}/{mode}-server.log", MODEL, OPTIONS, under)
+        if under:
+            residency = Residency(server.pid, LAYOUT)
+            watch = Watch(residency, f"{out}/{mode}.csv")
+            watch.start()
+        if mode == "stress":
+            moving = mover(subprocess.DEVNULL)
+        sessions = Sessions(server, watch)
+        for session, questions in FILL:
+            say(f"session {session}: first question answered after {sessions.visit(session, questions):.1f} s")
+        if watch and mode != "stress":
+            result(all(residency.check_layout(s, USED) for s in range(SESSIONS)), f"{mode}: slots are where we look for them")
+        visits = Visits(sessions, watch)
+        if mode == "trouble":
+            going, rounds = threading.Event(), []
+            going.set()
+            thread = threading.Thread(target=lambda: rounds.append(trouble(daemon, log, going)))
+            thread.start()
+            visits.all()
+            going.clear()
+            thread.join()
+            say("kvoffd killed and cxl0 drained", rounds)
+            result(rounds and rounds[0] > 0, "trouble: kvoffd was killed and the CXL tier empty while the server answered")
+        else:
+            visits.all()
+        if watch:
+            summary["far_bytes_a_token"] = watch.far_bytes / max(watch.looks, 1)
+            watch.active = -1
+        summary["moves"] = figure("stats/moves") - moves
+        summary["generated"] = sessions.generated
+        if mode in ("plain", "kvoffd"):
+            summary["four"] = four_at_once(server, sessions, daemon)
+        summary["system_share"] = server.system_share()
+        if mode == "stress":
+            moving.send_signal(signal.SIGTERM)
+            moving.wait()
+        if watch:
+            watch.stop()
+            residency.region.close()
+        status = server.stop()
+        result(status == 0, f"{mode}: the server ends as it should", f"status {status}")
+        if status:
+            server.tell()
+    summary |= {"woken": visits.woken, "active": visits.active, "idle": visits.idle}
+    judge(mode, summary)
+    with open(f"{out}/{mode}.json", "w") as f:
+        json.dump(summary, f, indent=1)
+    with open(f"{out}/{mode}.answers", "w") as f:
+        f.write("\n".join(sessions.answers) + "\n")
+    say(json.dumps(summary))
+    return sessions.answers
+
+
+def judge(mode, s):
+    if mode in ("stress", "trouble"):
+        result(s["moves"] > 200, f"{mode}: blocks moved meanwhile", f"{s['moves']} moves")
+    if mode != "kvoffd":
+        return
+    result(min(s["active"]) >= 0.9, "kvoffd: 90 % of the active slot are in the fast tier", s["active"])
+    result(max(s["idle"]) <= 0.1, "kvoffd: at most 10 % of the idle ones", s["idle"])
+    result(min(s["woken"]) >= 0.9, "kvoffd: 90 % of a slot three scans after it woke", s["woken"])
+
+
+def main():
+    out, modes = sys.argv[1], sys.argv[2:]
+    print("KTAP version 1", flush=True)
+    os.makedirs(out, exist_ok=True)
+    for place in ("proc", "dev", "sys", "src", "tmp"):
+        subprocess.run(["mount", "--rbind", f"/{place}", f"{ROOT}/{place}"], check=True)
+    first = None
+    for mode in modes:
+        answers = run(mode, out)
+        if first:
+            result(answers == first[1], f"{mode}: the same answers as {first[0]}")
+        first = first or (mode, answers)
+    result(figure("stats/commit_broken") == 0, "no committed memory was missing")
+    print(f"1..{results['n']}")
+    sys.exit(results["failed"] > 0)
+
+
+if __name__ == "__main__":
+    main()

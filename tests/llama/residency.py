@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where the KV cache of a running llama-server is: it lies in a kvoff region, which we look into from outside."""
+
+import ctypes
+import os
+
+import kvoff
+import numpy as np
+
+PIDFD_GETFD = 438
+
+
+def _region_of(pid):
+    """A descriptor of the process's region, which is our own then."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            what = os.readlink(f"/proc/{pid}/fd/{fd}")
+        except FileNotFoundError:
+            continue
+        if what == "anon_inode:[kvoff-region]":
+            process = os.pidfd_open(pid)
+            ours = libc.syscall(PIDFD_GETFD, process, int(fd), 0)
+            os.close(process)
+            if ours >= 0:
+                return ours
+    raise RuntimeError(f"process {pid} has no region")
+
+
+class Layout:
+    """What lies where in the KV cache of llama.cpp with a stream of its own for each slot: for each layer all keys,
+    then all values, each of them slot after slot, token after token."""
+
+    def __init__(self, layers, row, tokens, slots):
+        self.row, self.tokens, self.slots = row, tokens, slots
+        self.tensors = 2 * layers
+        self.part = row * tokens  # of one slot in one tensor
+        self.bytes = self.tensors * slots * self.part
+
+    def ranges(self, slot, tokens):
+        """Offsets of what a slot has used after so many tokens."""
+        for tensor in range(self.tensors):
+            start = (tensor * self.slots + slot) * self.part
+            yield start, start + tokens * self.row
+
+
+class Residency:
+    """Blocks of the KV cache in a region; it is the first thing in there of its size."""
+
+    def __init__(self, pid, layout):
+        fd = _region_of(pid)
+        self.region = kvoff.attach(fd, readonly=True)
+        os.close(fd)
+        self.block = self.region.block_size
+        self.layout = layout
+        self.first = self._find(layout.bytes // self.block)
+        self.index = np.arange(self.first, self.first + -(-layout.bytes // self.block), dtype=np.uint64)
+
+    def _find(self, wanted):
+        """The first run of so many blocks that have memory: the server has cleared the cache."""
+        most = 1 << 15
+        tier = np.asarray(self.region.query(np.arange(most, dtype=np.uint64)))["tier"]
+        run = 0
+        for i in range(most):
+            run = run + 1 if tier[i] >= 0 else 0
+            if run >= wanted:
+                return i + 1 - run
+        raise RuntimeError(f"no {wanted} blocks of {self.block} bytes with memory in the region")
+
+    def tiers(self):
+        """The tier of each block."""
+        return np.asarray(self.region.query(self.index))["tier"].copy()
+
+    def weight(self, slot, tokens):
+        """Bytes of each block that a slot uses after so many tokens."""
+        use = np.zeros(len(self.index), np.int64)
+        for start, end in self.layout.ranges(slot, tokens):
+            for b in range(start // self.block, (end - 1) // self.block + 1):
+                use[b] += min(end, (b + 1) * self.block) - max(start, b * self.block)
+        return use
+
+    def check_layout(self, slot, tokens):
+        """The bytes are where they are thought to be: the last token that was used has some, what follows is zero. Reads, so
+        it counts as a use."""
+        offset = int(self.first) * self.block
+        memory = self.region.memory(offset, self.layout.bytes).numpy(np.uint16)
+        for start, end in self.layout.ranges(slot, tokens):
+            last, rest = memory[(end - self.layout.row) // 2 : end // 2], start + self.layout.part
+            if not last.any() or memory[end // 2 : rest // 2].any():
+                return False
+        return True
