@@ -57,7 +57,7 @@ $(B)/bin $(B)/lib:
 
 skip-note	= not built here for want of libraries: $(skipped). make vm-build builds them in the Debian 13 root
 
-.PHONY: all progs demo bench check check-debug check-mutants vm vm-build install install-kmod clean help list-tests-native list-tests-guest placement
+.PHONY: all progs demo demo-llama bench check check-debug check-mutants vm vm-build install install-kmod clean help list-tests-native list-tests-guest placement
 all: progs kmod
 	$(if $(skipped),@echo "$(skip-note)")
 	$(if $(wildcard /lib/modules/$(firstword $(KERNELS))/build),,@echo "no headers for kernel $(KERNELS): no module built")
@@ -66,6 +66,8 @@ progs: $(addprefix $(B)/bin/,$(built)) $(extra-all)
 # What the two commands need is set up by them.
 demo:
 	tests/demo/demo
+demo-llama:
+	tests/llama/demo $(addprefix -k ,$(KERNEL))
 # make bench BENCH=moves KERNEL=newest runs one benchmark, on the newest kernel
 bench:
 	tests/bench/run $(addprefix -k ,$(KERNEL)) $(BENCH)
@@ -109,6 +111,7 @@ clean:
 
 help:
 	@echo "make demo      boot an emulated CXL machine and replay a trace of an inference service in it"
+	@echo "make demo-llama  llama.cpp's server in that machine, its idle sessions in CXL memory; KERNEL=6.12|newest"
 	@echo "make bench     what everything costs, beside what people would use instead; BENCH=NAME, KERNEL=6.12|newest"
 	@echo "make check     all tests; KERNEL=6.12|newest and SUITE=NAME select, SEED=N is for the random ones"
 	@echo "make soak      a million random operations (about an hour); OPS=, SEED=, KERNEL=, HOOKS=y"

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """llama-server with its KV cache in kvoff, in the emulated machine: the same requests in one mode after another.
 
-usage: guest OUT MODE...
+usage: guest MODEL OUT MODE...
 
   plain    ordinary memory, no kvoff-run
   touch    under kvoff-run, without kvoffd: blocks stay where first touch put them
   kvoffd   under kvoff-run, with kvoffd
+  interleave  ordinary memory on both nodes in proportion (weighted interleave), as much in DRAM as the fast tier has
   stress   under kvoff-run, while blocks move to anywhere at random
   trouble  with kvoffd, which is killed and started again, and the CXL tier is drained, while the server answers
 
@@ -21,7 +22,7 @@ import sys
 import threading
 import time
 
-from residency import Layout, Residency
+from residency import Layout, Pages, Residency
 from server import ROOT, Server, cpu_ns, kernel_threads_ns, say
 from sessions import FILL, SESSIONS, TALK, USED, Sessions, Watch
 
@@ -29,12 +30,12 @@ SRC = "/src"
 BIN = f"{SRC}/build/trixie/bin"
 CTL = f"{BIN}/kvoffctl"
 SYSFS = "/sys/class/kvoff"
-MODEL = f"{SRC}/build/llama/model.gguf"
 
 LAYERS, ROW, CONTEXT = 4, 32 * 128 * 2, 256
 LAYOUT = Layout(LAYERS, ROW, CONTEXT, SESSIONS)
 # 37.5 % of the cache: capacities are multiples of 2 MiB, and 40 % would be between two of them
 FAST, CXL, ALL = "24M", "128M", "256M"
+WEIGHTS = 3, 5  # of DRAM and CXL, for the same share
 OPTIONS = f"-c {CONTEXT * SESSIONS} -np {SESSIONS} --no-kv-unified --cache-ram 0 -ctk bf16 -ctv bf16 -fa on".split()
 UNDER = [f"{BIN}/kvoff-run", "--min-size", "4M", "--"]
 SCAN_S = 2.0
@@ -104,10 +105,14 @@ def mover(log):
     return process
 
 
+def far_node():
+    with open("/sys/devices/system/node/has_memory") as f:
+        return f.read().strip().replace("-", ",").split(",")[-1]
+
+
 @contextlib.contextmanager
 def tiers():
-    with open("/sys/devices/system/node/has_memory") as f:
-        far = f.read().strip().replace("-", ",").split(",")[-1]
+    far = far_node()
     ctl("tier", "add", "fast", "--node", "0", "--rank", "0", "--capacity", FAST)
     ctl("tier", "add", "cxl0", "--node", far, "--rank", "1", "--capacity", CXL)
     set_figure("tuning/sample_interval_ms", int(SCAN_S * 1000))
@@ -149,7 +154,7 @@ def four_at_once(server, sessions, daemon):
     """All sessions generate: seconds on a processor of the server, of kvoffd, and of the kernel's threads."""
 
     def now():
-        return [cpu_ns(server.pid), cpu_ns(daemon.process.pid) if daemon else 0, kernel_threads_ns()]
+        return [cpu_ns(server.pid), cpu_ns(daemon.process.pid) if daemon else 0, kernel_threads_ns(), figure("stats/moves") * 1e9]
 
     # answers depend on which requests the server happens to compute together
     kept, asked = list(sessions.answers), list(sessions.asked)
@@ -161,7 +166,7 @@ def four_at_once(server, sessions, daemon):
         t.join()
     spent = [(b - a) / 1e9 for a, b in zip(before, now())]
     sessions.answers, sessions.asked = kept, asked
-    return dict(zip(("server_s", "kvoffd_s", "kernel_threads_s"), spent))
+    return dict(zip(("server_s", "kvoffd_s", "kernel_threads_s", "moves"), spent))
 
 
 def trouble(daemon, log, going):
@@ -182,22 +187,27 @@ def trouble(daemon, log, going):
     return rounds
 
 
-def run(mode, out):
+def run(mode, model, out):
     say(f"--- {mode}")
     log = f"{out}/{mode}.log"
     summary = {"mode": mode}
     with contextlib.ExitStack() as stack:
-        under, daemon, watch = (), None, None
-        if mode != "plain":
+        under, outside, daemon, watch = (), (), None, None
+        if mode == "interleave":
+            for node, weight in zip(("0", far_node()), WEIGHTS):
+                with open(f"/sys/kernel/mm/mempolicy/weighted_interleave/node{node}", "w") as f:
+                    f.write(str(weight))
+            outside = ["numactl", f"--weighted-interleave=0,{far_node()}"]
+        elif mode != "plain":
             under = UNDER
             stack.enter_context(tiers())
         if mode in ("kvoffd", "trouble"):
             daemon = Daemon(log)
             stack.callback(lambda: daemon.end())
         moves = figure("stats/moves")
-        server = Server(f"{out}/{mode}-server.log", MODEL, OPTIONS, under)
-        if under:
-            residency = Residency(server.pid, LAYOUT)
+        server = Server(f"{out}/{mode}-server.log", model, OPTIONS, under, outside)
+        if mode != "plain":
+            residency = (Residency if under else Pages)(server.pid, LAYOUT)
             watch = Watch(residency, f"{out}/{mode}.csv")
             watch.start()
         if mode == "stress":
@@ -233,7 +243,7 @@ def run(mode, out):
             moving.wait()
         if watch:
             watch.stop()
-            residency.region.close()
+            residency.close()
         status = server.stop()
         result(status == 0, f"{mode}: the server ends as it should", f"status {status}")
         if status:
@@ -259,14 +269,14 @@ def judge(mode, s):
 
 
 def main():
-    out, modes = sys.argv[1], sys.argv[2:]
+    model, out, modes = sys.argv[1], sys.argv[2], sys.argv[3:]
     print("KTAP version 1", flush=True)
     os.makedirs(out, exist_ok=True)
     for place in ("proc", "dev", "sys", "src", "tmp"):
         subprocess.run(["mount", "--rbind", f"/{place}", f"{ROOT}/{place}"], check=True)
     first = None
     for mode in modes:
-        answers = run(mode, out)
+        answers = run(mode, model, out)
         if first:
             result(answers == first[1], f"{mode}: the same answers as {first[0]}")
         first = first or (mode, answers)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where the KV cache of a running llama-server is: it lies in a kvoff region, which we look into from outside."""
+"""Where the KV cache of a running llama-server is, seen from outside: in its kvoff region, or in ordinary memory."""
 
 import ctypes
 import os
@@ -7,7 +7,7 @@ import os
 import kvoff
 import numpy as np
 
-PIDFD_GETFD = 438
+PIDFD_GETFD, MOVE_PAGES = 438, 279
 
 
 def _region_of(pid):
@@ -44,7 +44,27 @@ class Layout:
             yield start, start + tokens * self.row
 
 
-class Residency:
+class Cache:
+    """The KV cache, cut into blocks; what has one says where they are."""
+
+    def weight(self, slot, tokens):
+        """Bytes of each block that a slot uses after so many tokens."""
+        use = np.zeros(len(self.index), np.int64)
+        for start, end in self.layout.ranges(slot, tokens):
+            for b in range(start // self.block, (end - 1) // self.block + 1):
+                use[b] += min(end, (b + 1) * self.block) - max(start, b * self.block)
+        return use
+
+    def is_laid_out(self, memory, slot, tokens):
+        """The bytes are where they are thought to be: the last token that was used has some, what follows is zero."""
+        for start, end in self.layout.ranges(slot, tokens):
+            last, rest = memory[(end - self.layout.row) // 2 : end // 2], start + self.layout.part
+            if not last.any() or memory[end // 2 : rest // 2].any():
+                return False
+        return True
+
+
+class Residency(Cache):
     """Blocks of the KV cache in a region; it is the first thing in there of its size."""
 
     def __init__(self, pid, layout):
@@ -71,21 +91,51 @@ class Residency:
         """The tier of each block."""
         return np.asarray(self.region.query(self.index))["tier"].copy()
 
-    def weight(self, slot, tokens):
-        """Bytes of each block that a slot uses after so many tokens."""
-        use = np.zeros(len(self.index), np.int64)
-        for start, end in self.layout.ranges(slot, tokens):
-            for b in range(start // self.block, (end - 1) // self.block + 1):
-                use[b] += min(end, (b + 1) * self.block) - max(start, b * self.block)
-        return use
+    def check_layout(self, slot, tokens):
+        """is_laid_out(). Reads, so it counts as a use."""
+        memory = self.region.memory(int(self.first) * self.block, self.layout.bytes).numpy(np.uint16)
+        return self.is_laid_out(memory, slot, tokens)
+
+    def close(self):
+        self.region.close()
+
+
+class Pages(Cache):
+    """Pages of the KV cache in ordinary memory: the largest anonymous mapping has it."""
+
+    block = 4096
+    STEP = 64  # what the server aligns its buffers to
+
+    def __init__(self, pid, layout):
+        self.pid, self.layout = pid, layout
+        with open(f"/proc/{pid}/maps") as f:
+            maps = [line.split() for line in f]
+        anonymous = [[int(a, 16) for a in m[0].split("-")] for m in maps if len(m) == 5 and m[1].startswith("rw-p")]
+        self.start, self.end = max(anonymous, key=lambda m: m[1] - m[0])
+        # malloc() has a page more than it was asked for, and the server's memory begins in it
+        self.index = np.arange(self.start, self.start + layout.bytes + self.block, self.block, dtype=np.uint64)
+        self.move_pages = ctypes.CDLL(None, use_errno=True).syscall
+
+    def tiers(self):
+        """0 for each page on node 0, 1 for others; -1 for those that have no memory."""
+        status = np.zeros(len(self.index), np.int32)
+        ret = self.move_pages(
+            MOVE_PAGES, self.pid, ctypes.c_ulong(len(self.index)), self.index.ctypes.data_as(ctypes.c_void_p), None,
+            status.ctypes.data_as(ctypes.c_void_p), 0
+        )
+        if ret:
+            raise OSError(ctypes.get_errno(), "move_pages")
+        return np.where(status < 0, -1, status > 0)
 
     def check_layout(self, slot, tokens):
-        """The bytes are where they are thought to be: the last token that was used has some, what follows is zero. Reads, so
-        it counts as a use."""
-        offset = int(self.first) * self.block
-        memory = self.region.memory(offset, self.layout.bytes).numpy(np.uint16)
-        for start, end in self.layout.ranges(slot, tokens):
-            last, rest = memory[(end - self.layout.row) // 2 : end // 2], start + self.layout.part
-            if not last.any() or memory[end // 2 : rest // 2].any():
-                return False
-        return True
+        """is_laid_out(), a few bytes behind a page's beginning."""
+        with open(f"/proc/{self.pid}/mem", "rb") as f:
+            f.seek(self.start)
+            memory = np.frombuffer(f.read(self.layout.bytes + self.block), np.uint16)
+        places = range(0, self.block // 2, self.STEP // 2)
+        return self.end - self.start < self.layout.bytes + 4 * self.block and any(
+            self.is_laid_out(memory[p:], slot, tokens) for p in places
+        )
+
+    def close(self):
+        pass

@@ -46,16 +46,20 @@ def kernel_threads_ns():
 
 
 class Server:
-    """One llama-server; under: what it is to run under, as kvoff-run and its options."""
+    """One llama-server.
 
-    def __init__(self, log, model, options, under=()):
+    under    what it is to run under in its root, as kvoff-run and its options
+    outside  the same outside of it
+    """
+
+    def __init__(self, log, model, options, under=(), outside=()):
         self.log = log
         # one thread, which waits for work without polling: the emulated machine has two processors, one is for others
         server = ["llama-server", "-m", model, "--host", "127.0.0.1", "--port", str(PORT), "-t", "1", "-tb", "1"]
         server += ["--poll", "0", "--no-warmup", *options]
         with open(log, "wb") as f:
             # chroot and kvoff-run become the server: the process stays the same
-            self.process = subprocess.Popen(["chroot", ROOT, *under, *server], stdin=subprocess.DEVNULL, stdout=f, stderr=f)
+            self.process = subprocess.Popen([*outside, "chroot", ROOT, *under, *server], stdin=subprocess.DEVNULL, stdout=f, stderr=f)
         self.pid = self.process.pid
         end = time.monotonic() + PATIENCE_S
         while not self._healthy():
