@@ -9,6 +9,9 @@ usage: guest MODEL OUT MODE...
   interleave  ordinary memory on both nodes in proportion (weighted interleave), as much in DRAM as the fast tier has
   stress   under kvoff-run, while blocks move to anywhere at random
   trouble  with kvoffd, which is killed and started again, and the CXL tier is drained, while the server answers
+  base     plain, and only what it takes to see the time on a processor while all four generate
+  cost     kvoffd, and only that
+  saved    with kvoffd, and the server's defaults: one cache for all slots, idle sessions saved to a prompt cache
 
 KTAP on standard output; OUT gets MODE.answers, MODE.json and MODE.csv (where the blocks are over time).
 """
@@ -22,7 +25,7 @@ import sys
 import threading
 import time
 
-from residency import Layout, Pages, Residency
+from residency import Layout, Pages, Residency, Unified
 from server import ROOT, Server, cpu_ns, kernel_threads_ns, say
 from sessions import FILL, SESSIONS, TALK, USED, Sessions, Watch
 
@@ -37,6 +40,8 @@ LAYOUT = Layout(LAYERS, ROW, CONTEXT, SESSIONS)
 FAST, CXL, ALL = "24M", "128M", "256M"
 WEIGHTS = 3, 5  # of DRAM and CXL, for the same share
 OPTIONS = f"-c {CONTEXT * SESSIONS} -np {SESSIONS} --no-kv-unified --cache-ram 0 -ctk bf16 -ctv bf16 -fa on".split()
+# of these only the context's length and type are not the server's own
+DEFAULTS = f"-c {CONTEXT * SESSIONS} -ctk bf16 -ctv bf16".split()
 UNDER = [f"{BIN}/kvoff-run", "--min-size", "4M", "--"]
 SCAN_S = 2.0
 # kvoffd.conf; see README.md for why
@@ -87,9 +92,9 @@ def wait_for(holds, what):
 
 
 class Daemon:
-    def __init__(self, log):
+    def __init__(self, log, conf=CONF):
         with open("/tmp/kvoffd.conf", "w") as f:
-            f.write(CONF)
+            f.write(conf)
         with open(log, "ab") as f:
             self.process = subprocess.Popen([f"{BIN}/kvoffd", "--config", "/tmp/kvoffd.conf"], stdout=f, stderr=f)
         wait_for(lambda: figure("control/policy_pid") == self.process.pid, "kvoffd to have the lease")
@@ -159,7 +164,7 @@ def four_at_once(server, sessions, daemon):
     # answers depend on which requests the server happens to compute together
     kept, asked = list(sessions.answers), list(sessions.asked)
     before = now()
-    threads = [threading.Thread(target=sessions.visit, args=(s, 3)) for s in range(SESSIONS)]
+    threads = [threading.Thread(target=sessions.visit, args=(s, 6)) for s in range(SESSIONS)]
     for t in threads:
         t.start()
     for t in threads:
@@ -197,16 +202,19 @@ def run(mode, model, out):
             for node, weight in zip(("0", far_node()), WEIGHTS):
                 with open(f"/sys/kernel/mm/mempolicy/weighted_interleave/node{node}", "w") as f:
                     f.write(str(weight))
+            # huge pages would give some slots all of it, and others none
+            with open("/sys/kernel/mm/transparent_hugepage/enabled", "w") as f:
+                f.write("never")
             outside = ["numactl", f"--weighted-interleave=0,{far_node()}"]
-        elif mode != "plain":
+        elif mode not in ("plain", "base"):
             under = UNDER
             stack.enter_context(tiers())
-        if mode in ("kvoffd", "trouble"):
+        if mode in ("kvoffd", "trouble", "cost"):
             daemon = Daemon(log)
             stack.callback(lambda: daemon.end())
         moves = figure("stats/moves")
         server = Server(f"{out}/{mode}-server.log", model, OPTIONS, under, outside)
-        if mode != "plain":
+        if mode not in ("plain", "base"):
             residency = (Residency if under else Pages)(server.pid, LAYOUT)
             watch = Watch(residency, f"{out}/{mode}.csv")
             watch.start()
@@ -215,8 +223,9 @@ def run(mode, model, out):
         sessions = Sessions(server, watch)
         for session, questions in FILL:
             say(f"session {session}: first question answered after {sessions.visit(session, questions):.1f} s")
-        if watch and mode != "stress":
+        if watch:
             result(all(residency.check_layout(s, USED) for s in range(SESSIONS)), f"{mode}: slots are where we look for them")
+            watch.looks = watch.far_bytes = 0
         visits = Visits(sessions, watch)
         if mode == "trouble":
             going, rounds = threading.Event(), []
@@ -228,14 +237,16 @@ def run(mode, model, out):
             thread.join()
             say("kvoffd killed and cxl0 drained", rounds)
             result(rounds and rounds[0] > 0, "trouble: kvoffd was killed and the CXL tier empty while the server answered")
-        else:
+        elif mode not in ("base", "cost"):
             visits.all()
         if watch:
             summary["far_bytes_a_token"] = watch.far_bytes / max(watch.looks, 1)
             watch.active = -1
         summary["moves"] = figure("stats/moves") - moves
         summary["generated"] = sessions.generated
-        if mode in ("plain", "kvoffd"):
+        if mode in ("base", "cost"):
+            if watch:
+                watch.stop()
             summary["four"] = four_at_once(server, sessions, daemon)
         summary["system_share"] = server.system_share()
         if mode == "stress":
@@ -249,7 +260,7 @@ def run(mode, model, out):
         if status:
             server.tell()
     summary |= {"woken": visits.woken, "active": visits.active, "idle": visits.idle}
-    judge(mode, summary)
+    judge(mode, summary, out)
     with open(f"{out}/{mode}.json", "w") as f:
         json.dump(summary, f, indent=1)
     with open(f"{out}/{mode}.answers", "w") as f:
@@ -258,9 +269,89 @@ def run(mode, model, out):
     return sessions.answers
 
 
-def judge(mode, s):
+class SavedWatch(threading.Thread):
+    """Looks every now and then where the session that talks is, and where saved prompts are."""
+
+    def __init__(self, residency, file):
+        super().__init__(daemon=True)
+        self.residency, self.file, self.ended = residency, file, threading.Event()
+        self.active, self.used, self.start_s = -1, {}, time.monotonic()
+
+    def shares(self):
+        def share(tiers):
+            return float((tiers == 0).mean()) if len(tiers) else 0.0
+
+        saved = self.residency.saved()
+        return share(self.residency.active()), share(saved), len(saved) * self.residency.block / 2**20
+
+    def run(self):
+        with open(self.file, "w") as f:
+            print("seconds,active,active_percent,saved_percent,saved_mib", file=f)
+            while not self.ended.wait(Watch.EVERY_S):
+                active, saved, mib = self.shares()
+                seconds = time.monotonic() - self.start_s
+                print(f"{seconds:.2f},{self.active},{100 * active:.1f},{100 * saved:.1f},{mib:.2f}", file=f, flush=True)
+
+    def stop(self):
+        self.ended.set()
+        self.join()
+
+
+def run_saved(model, out):
+    """The server as it is without options: idle sessions go to a prompt cache of its own, and that is what is cold."""
+    say("--- saved")
+    summary = {"mode": "saved", "active": [], "saved": [], "back_ms": []}
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(tiers())
+        # nothing needs to be kept free here: what is saved is cold whatever it makes way for
+        daemon = Daemon(f"{out}/saved.log", CONF.replace("free_high = 20%", "free_high = 6%"))
+        stack.callback(lambda: daemon.end())
+        server = Server(f"{out}/saved-server.log", model, DEFAULTS, UNDER)
+        residency = Unified(server.pid, Layout(LAYERS, ROW, CONTEXT * SESSIONS, 1))
+        watch = SavedWatch(residency, f"{out}/saved.csv")
+        sessions = Sessions(server, watch, by_slot=False)
+        first = sessions.ask(0)
+        residency.base_is_now()
+        residency.learn(0)
+        watch.start()
+        for session, _ in FILL[1:]:
+            sessions.ask(session)
+            residency.learn(session)
+        summary["computed_ms"] = first["prompt_ms"]
+        for session, questions in TALK:
+            start = time.monotonic()
+            back = sessions.ask(session)
+            summary["back_ms"].append(round((time.monotonic() - start) * 1000 - back["predicted_ms"]))
+            tokens = residency.look_for(session)
+            result(back["cache_n"] > 200, "saved: a session that comes back finds what was computed for it", back)
+            for _ in range(questions - 1):
+                sessions.ask(session)
+            active, saved, mib = watch.shares()
+            say(f"session {session}: {active:.2f} of its {tokens} tokens in the fast tier, {saved:.2f} of {mib:.0f} MiB saved")
+            summary["active"].append(active)
+            summary["saved"].append(saved)
+            summary["saved_mib"] = mib
+        watch.stop()
+        residency.close()
+        result(server.stop() == 0, "saved: the server ends as it should")
+    # its tokens are strewn over the cache, with others' between: its blocks are nearly as much as the fast tier has
+    result(min(summary["active"]) >= 0.75, "saved: three quarters of the session that talks are in the fast tier", summary)
+    result(max(summary["saved"]) <= 0.1, "saved: at most 10 % of the saved prompts", summary)
+    with open(f"{out}/saved.json", "w") as f:
+        json.dump(summary, f, indent=1)
+    say(json.dumps(summary))
+
+
+def judge(mode, s, out):
     if mode in ("stress", "trouble"):
         result(s["moves"] > 200, f"{mode}: blocks moved meanwhile", f"{s['moves']} moves")
+    if mode == "cost":
+        with open(f"{out}/base.json") as f:
+            base = json.load(f)["four"]
+        four = s["four"]
+        spent = four["kvoffd_s"] + max(four["kernel_threads_s"] - base["kernel_threads_s"], 0)
+        s["cost_share"] = spent / four["server_s"]
+        result(s["cost_share"] <= 0.02, "cost: kvoffd and the module have at most 2 % of the server's time", s)
     if mode != "kvoffd":
         return
     result(min(s["active"]) >= 0.9, "kvoffd: 90 % of the active slot are in the fast tier", s["active"])
@@ -276,7 +367,12 @@ def main():
         subprocess.run(["mount", "--rbind", f"/{place}", f"{ROOT}/{place}"], check=True)
     first = None
     for mode in modes:
+        if mode == "saved":
+            run_saved(model, out)
+            continue
         answers = run(mode, model, out)
+        if mode == "cost":
+            continue
         if first:
             result(answers == first[1], f"{mode}: the same answers as {first[0]}")
         first = first or (mode, answers)

@@ -100,6 +100,55 @@ class Residency(Cache):
         self.region.close()
 
 
+class Unified(Residency):
+    """A cache that all slots share, and beside it, in the same region, prompts that the server has saved."""
+
+    MOST = 1 << 14
+
+    def __init__(self, pid, layout):
+        super().__init__(pid, layout)
+        self.all = np.arange(self.MOST, dtype=np.uint64)
+        self.rows = np.zeros_like(self._rows())
+        self.mine, self.known = np.zeros(len(self.rows), bool), {}
+        self.base = self._all() >= 0
+
+    def _all(self):
+        return np.asarray(self.region.query(self.all))["tier"].copy()
+
+    def _rows(self):
+        """Something of each token's keys in the first layer. Reads, so it counts as a use."""
+        memory = self.region.memory(int(self.first) * self.block, self.layout.part).numpy(np.uint64)
+        return memory.reshape(self.layout.tokens, -1)[:, :16].copy()
+
+    def learn(self, session):
+        """What was written since the last time is this session's: known by its content wherever the server puts it."""
+        rows = self._rows()
+        self.known[session] = {r.tobytes() for r in rows[(rows != self.rows).any(axis=1)]}
+        self.rows = rows
+
+    def look_for(self, session):
+        """From now on this session is the one that talks. How many tokens of it are in the cache."""
+        self.mine = np.array([r.tobytes() in self.known[session] for r in self._rows()])
+        return int(self.mine.sum())
+
+    def base_is_now(self):
+        """What has memory now is not a saved prompt."""
+        self.base = self._all() >= 0
+
+    def active(self):
+        """Tiers of the blocks that the session that talks uses."""
+        use = np.zeros(len(self.index), bool)
+        for tensor in range(self.layout.tensors):
+            for row in np.flatnonzero(self.mine):
+                use[(tensor * self.layout.part + row * self.layout.row) // self.block] = True
+        return self.tiers()[use]
+
+    def saved(self):
+        """Tiers of the blocks of saved prompts."""
+        tier = self._all()
+        return tier[(tier >= 0) & ~self.base]
+
+
 class Pages(Cache):
     """Pages of the KV cache in ordinary memory: the largest anonymous mapping has it."""
 
@@ -112,8 +161,7 @@ class Pages(Cache):
             maps = [line.split() for line in f]
         anonymous = [[int(a, 16) for a in m[0].split("-")] for m in maps if len(m) == 5 and m[1].startswith("rw-p")]
         self.start, self.end = max(anonymous, key=lambda m: m[1] - m[0])
-        # malloc() has a page more than it was asked for, and the server's memory begins in it
-        self.index = np.arange(self.start, self.start + layout.bytes + self.block, self.block, dtype=np.uint64)
+        self._begins(self.start)
         self.move_pages = ctypes.CDLL(None, use_errno=True).syscall
 
     def tiers(self):
@@ -127,15 +175,20 @@ class Pages(Cache):
             raise OSError(ctypes.get_errno(), "move_pages")
         return np.where(status < 0, -1, status > 0)
 
+    def _begins(self, address):
+        """The cache does, somewhere in this page."""
+        self.index = np.arange(address, address + self.layout.bytes, self.block, dtype=np.uint64)
+
     def check_layout(self, slot, tokens):
-        """is_laid_out(), a few bytes behind a page's beginning."""
+        """Look for it: the mapping may have other memory, too."""
         with open(f"/proc/{self.pid}/mem", "rb") as f:
             f.seek(self.start)
-            memory = np.frombuffer(f.read(self.layout.bytes + self.block), np.uint16)
-        places = range(0, self.block // 2, self.STEP // 2)
-        return self.end - self.start < self.layout.bytes + 4 * self.block and any(
-            self.is_laid_out(memory[p:], slot, tokens) for p in places
-        )
+            memory = np.frombuffer(f.read(self.end - self.start), np.uint16)
+        for offset in range(0, self.end - self.start - self.layout.bytes, self.STEP):
+            if self.is_laid_out(memory[offset // 2 :], slot, tokens):
+                self._begins(self.start + offset // self.block * self.block)
+                return True
+        return False
 
     def close(self):
         pass

@@ -27,8 +27,10 @@ def tokens(seed, n):
 
 
 class Sessions:
-    def __init__(self, server, watch=None):
-        self.server = server
+    """by_slot: each session asks for a slot of its own; else the server chooses."""
+
+    def __init__(self, server, watch=None, by_slot=True):
+        self.server, self.by_slot = server, by_slot
         self.watch = watch or Watch(None, None)
         self.prompts = [tokens(f"prompt {s}", PROMPT) for s in range(SESSIONS)]
         self.asked = [0] * SESSIONS
@@ -39,7 +41,7 @@ class Sessions:
         prompt = self.prompts[session] + tokens(f"question {session} {self.asked[session]}", QUESTION)
         self.asked[session] += 1
         self.watch.active = session
-        answer = self.server.complete(prompt, ANSWER, session)
+        answer = self.server.complete(prompt, ANSWER, session if self.by_slot else -1)
         self.watch.used[session] = USED
         self.generated += len(answer["tokens"])
         chances = [[c["id"], c["logprob"], [t["logprob"] for t in c["top_logprobs"]]] for c in answer["completion_probabilities"]]
