@@ -144,7 +144,8 @@ class Visits:
                 noted = True
         if self.watch:
             shares = self.watch.shares()[0]
-            say(f"session {session}, {questions} questions in {time.monotonic() - start:.1f} s: in the fast tier", shares)
+            seconds = time.monotonic() - start
+            say(f"session {session}, {questions} questions in {seconds:.1f} s: in the fast tier", shares)
             # who was there for a short time only was away for a short time only
             if time.monotonic() - start >= 3 * SCAN_S:
                 self.active.append(shares.pop(session))
@@ -159,7 +160,8 @@ def four_at_once(server, sessions, daemon):
     """All sessions generate: seconds on a processor of the server, of kvoffd, and of the kernel's threads."""
 
     def now():
-        return [cpu_ns(server.pid), cpu_ns(daemon.process.pid) if daemon else 0, kernel_threads_ns(), figure("stats/moves") * 1e9]
+        ours = cpu_ns(daemon.process.pid) if daemon else 0
+        return [cpu_ns(server.pid), ours, kernel_threads_ns(), figure("stats/moves") * 1e9]
 
     # answers depend on which requests the server happens to compute together
     kept, asked = list(sessions.answers), list(sessions.asked)
@@ -224,7 +226,8 @@ def run(mode, model, out):
         for session, questions in FILL:
             say(f"session {session}: first question answered after {sessions.visit(session, questions):.1f} s")
         if watch:
-            result(all(residency.check_layout(s, USED) for s in range(SESSIONS)), f"{mode}: slots are where we look for them")
+            found = all(residency.check_layout(s, USED) for s in range(SESSIONS))
+            result(found, f"{mode}: slots are where we look for them")
             watch.looks = watch.far_bytes = 0
         visits = Visits(sessions, watch)
         if mode == "trouble":
@@ -236,7 +239,8 @@ def run(mode, model, out):
             going.clear()
             thread.join()
             say("kvoffd killed and cxl0 drained", rounds)
-            result(rounds and rounds[0] > 0, "trouble: kvoffd was killed and the CXL tier empty while the server answered")
+            done = bool(rounds) and rounds[0] > 0
+            result(done, "trouble: kvoffd was killed and the CXL tier empty while the server answered")
         elif mode not in ("base", "cost"):
             visits.all()
         if watch:
@@ -327,7 +331,7 @@ def run_saved(model, out):
             for _ in range(questions - 1):
                 sessions.ask(session)
             active, saved, mib = watch.shares()
-            say(f"session {session}: {active:.2f} of its {tokens} tokens in the fast tier, {saved:.2f} of {mib:.0f} MiB saved")
+            say(f"session {session}: {active:.2f} of its {tokens} tokens in the fast tier, {saved:.2f} of {mib:.0f} MiB")
             summary["active"].append(active)
             summary["saved"].append(saved)
             summary["saved_mib"] = mib
@@ -335,7 +339,8 @@ def run_saved(model, out):
         residency.close()
         result(server.stop() == 0, "saved: the server ends as it should")
     # its tokens are strewn over the cache, with others' between: its blocks are nearly as much as the fast tier has
-    result(min(summary["active"]) >= 0.75, "saved: three quarters of the session that talks are in the fast tier", summary)
+    enough = min(summary["active"]) >= 0.75
+    result(enough, "saved: three quarters of the session that talks are in the fast tier", summary)
     result(max(summary["saved"]) <= 0.1, "saved: at most 10 % of the saved prompts", summary)
     with open(f"{out}/saved.json", "w") as f:
         json.dump(summary, f, indent=1)

@@ -136,7 +136,8 @@ def main():
     m = arguments().parse_args()
     with open(m.file, "wb") as f:
         write(f, m)
-    print(f"{m.file}: {m.layers} layers of {m.heads} heads, {2 * m.layers * m.heads * m.head_size} numbers of KV a token")
+    numbers = 2 * m.layers * m.heads * m.head_size
+    print(f"{m.file}: {m.layers} layers of {m.heads} heads, {numbers} numbers of KV a token")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What needs no server: the model is a GGUF file, the same each time; sessions ask the same; slots are told apart. KTAP."""
+"""What needs no server: the model is a GGUF file, the same each time; requests are; slots are told apart. KTAP."""
 
 import hashlib
 import io
@@ -8,7 +8,8 @@ import random
 import struct
 import sys
 
-sys.path[:0] = [os.path.dirname(os.path.abspath(__file__)), os.path.join(os.path.dirname(os.path.abspath(__file__)), "../embed")]
+here = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [here, os.path.join(here, "../embed")]
 
 import model  # noqa: E402
 import sessions  # noqa: E402

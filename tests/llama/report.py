@@ -33,7 +33,11 @@ def main():
     print(f"  three scans after one woke      {percent(kvoffd['woken'])}\n")
     print("read from CXL memory for a token of an answer")
     ours = kvoffd["far_bytes_a_token"]
-    names = {"touch": "first touch", "interleave": "weighted interleave", "stress": "moving at random"}
+    names = {
+        "touch": "first touch",
+        "interleave": "weighted interleave",
+        "stress": "moving at random",
+    }
     for mode, name in names.items():
         other = load(directory, mode).get("far_bytes_a_token")
         if other:
@@ -52,7 +56,7 @@ def main():
         print(f"  threads of the kernel          {100 * cost['four']['kernel_threads_s'] / server:6.2f}")
         print(f"    without kvoff                {100 * base['four']['kernel_threads_s'] / base['four']['server_s']:6.2f}\n")
     if saved:
-        print("with the server's defaults: idle sessions are saved to a prompt cache, of which is in the fast tier, in percent")
+        print("with the server's defaults, which save idle sessions: in the fast tier, in percent")
         print(f"  the session that talks          {percent(saved['active'])}")
         print(f"  saved prompts                   {percent(saved['saved'])}")
         back = sum(saved["back_ms"]) / len(saved["back_ms"])

@@ -59,7 +59,8 @@ class Server:
         server += ["--poll", "0", "--no-warmup", *options]
         with open(log, "wb") as f:
             # chroot and kvoff-run become the server: the process stays the same
-            self.process = subprocess.Popen([*outside, "chroot", ROOT, *under, *server], stdin=subprocess.DEVNULL, stdout=f, stderr=f)
+            command = [*outside, "chroot", ROOT, *under, *server]
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=f, stderr=f)
         self.pid = self.process.pid
         end = time.monotonic() + PATIENCE_S
         while not self._healthy():

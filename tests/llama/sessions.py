@@ -44,7 +44,9 @@ class Sessions:
         answer = self.server.complete(prompt, ANSWER, session if self.by_slot else -1)
         self.watch.used[session] = USED
         self.generated += len(answer["tokens"])
-        chances = [[c["id"], c["logprob"], [t["logprob"] for t in c["top_logprobs"]]] for c in answer["completion_probabilities"]]
+        chances = [
+            [c["id"], c["logprob"], [t["logprob"] for t in c["top_logprobs"]]] for c in answer["completion_probabilities"]
+        ]
         self.answers.append(json.dumps([session, answer["tokens"], chances]))
         return answer["timings"]
 
