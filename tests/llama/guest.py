@@ -331,7 +331,7 @@ def run_saved(model, out):
             for _ in range(questions - 1):
                 sessions.ask(session)
             active, saved, mib = watch.shares()
-            say(f"session {session}: {active:.2f} of its {tokens} tokens in the fast tier, {saved:.2f} of {mib:.0f} MiB")
+            say(f"session {session}: {active:.2f} of its {tokens} tokens are fast, {saved:.2f} of {mib:.0f} MiB saved")
             summary["active"].append(active)
             summary["saved"].append(saved)
             summary["saved_mib"] = mib

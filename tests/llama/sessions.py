@@ -45,7 +45,8 @@ class Sessions:
         self.watch.used[session] = USED
         self.generated += len(answer["tokens"])
         chances = [
-            [c["id"], c["logprob"], [t["logprob"] for t in c["top_logprobs"]]] for c in answer["completion_probabilities"]
+            [c["id"], c["logprob"], [t["logprob"] for t in c["top_logprobs"]]]
+            for c in answer["completion_probabilities"]
         ]
         self.answers.append(json.dumps([session, answer["tokens"], chances]))
         return answer["timings"]
