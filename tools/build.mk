@@ -5,7 +5,7 @@ progs += kvoff-replay kvoffctl
 simulate-src := $(addprefix tools/simulate/,answer.c arc.c belady.c command.c csv.c daemon.c full.c generate.c keep.c lfu.c \
 	load.c lru.c machine.c model.c plain.c policies.c report.c s3fifo.c tinylfu.c) \
 	$(addprefix daemon/,act.c census.c conf.c conf_key.c decide.c heat.c log.c observe.c region.c rules.c walk.c)
-kvoff-replay-src := $(addprefix tools/,replay.c serve.c report.c index.c placement.c content.c wait.c trace.c tiers.c \
+kvoff-replay-src := $(addprefix tools/,replay.c serve.c report.c index.c placement.c pages.c content.c wait.c trace.c tiers.c \
 	sysfs.c json.c size.c) $(simulate-src)
 kvoff-replay-kvoff := y
 kvoff-replay-ldlibs := -lm

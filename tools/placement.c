@@ -8,9 +8,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "tools/pages.h"
 #include "tools/placement.h"
 
 #define SCAN_STEP	1024
+#define VISIT_STEP	64
 
 /* What a block is between looks. */
 #define WATCH_LIVE	(1U << 0)	/* holds something */
@@ -37,13 +39,14 @@ struct watcher {
 	FILE *samples;
 };
 
-int placement_init(struct placement *p, struct libkvoff *kv, const struct tiers *tiers)
+int placement_init(struct placement *p, struct libkvoff *kv, const void *pages, const struct tiers *tiers)
 {
 	unsigned int i;
 
 	memset(p, 0, sizeof(*p));
 	p->kv = kv;
-	p->block_size = libkvoff_block_size(kv);
+	p->pages = pages;
+	p->block_size = pages ? PAGES_SIZE : libkvoff_block_size(kv);
 	for (i = 0; i < NR_PLACES; i++)
 		p->rank[i] = i == PLACE_NONE ? ~0U : i;
 	for (i = 0; i < tiers->nr; i++)
@@ -58,15 +61,33 @@ void placement_destroy(struct placement *p)
 	free(p->block);
 }
 
-static uint8_t place_of(const struct libkvoff_block *b)
+static uint8_t place_of(int tier)
 {
-	return b->tier >= 0 && b->tier < KVOFF_MAX_TIERS ? b->tier : PLACE_NONE;
+	return tier >= 0 && tier < KVOFF_MAX_TIERS ? tier : PLACE_NONE;
+}
+
+/* Where up to VISIT_STEP neighbours are. */
+static void where(struct placement *p, uint64_t first, size_t nr, int *tier)
+{
+	struct libkvoff_block b[VISIT_STEP];
+	uint64_t index[VISIT_STEP];
+	size_t i;
+
+	for (i = 0; i < nr; i++) {
+		index[i] = first + i;
+		tier[i] = -1;
+	}
+	if (p->pages)
+		pages_query(p->pages, first, nr, tier);
+	else if (!libkvoff_query(p->kv, index, nr, b))
+		for (i = 0; i < nr; i++)
+			tier[i] = b[i].tier;
 }
 
 /* Under the lock. */
-static void look(struct placement *p, struct watched_block *w, const struct libkvoff_block *b)
+static void look(struct placement *p, struct watched_block *w, int tier)
 {
-	uint8_t now = place_of(b);
+	uint8_t now = place_of(tier);
 
 	if (now == w->place)
 		return;
@@ -88,6 +109,7 @@ static int visit(struct placement *p, enum visit what, const void *ptr, size_t l
 {
 	uint64_t offset = libkvoff_offset(p->kv, ptr);
 	uint64_t first = offset / p->block_size, last = (offset + len - 1) / p->block_size, i;
+	int tier[VISIT_STEP];
 
 	pthread_mutex_lock(&p->lock);
 	if (last >= p->nr) {
@@ -104,22 +126,23 @@ static int visit(struct placement *p, enum visit what, const void *ptr, size_t l
 	}
 	for (i = first; i <= last; i++) {
 		struct watched_block *w = &p->block[i];
-		struct libkvoff_block b = { .tier = -1 };
+		unsigned int n = (i - first) % VISIT_STEP;
 		uint64_t from = i == first ? offset % p->block_size : 0;
 		uint64_t to = i == last ? (offset + len - 1) % p->block_size + 1 : p->block_size;
 
-		libkvoff_query(p->kv, &i, 1, &b);
+		if (!n)
+			where(p, i, last - i + 1 < VISIT_STEP ? last - i + 1 : VISIT_STEP, tier);
 		switch (what) {
 		case VISIT_BEGIN:
-			w->place = place_of(&b);
+			w->place = place_of(tier[n]);
 			w->flags = WATCH_LIVE;
 			break;
 		case VISIT_END:
-			look(p, w, &b);
+			look(p, w, tier[n]);
 			w->flags = 0;
 			break;
 		case VISIT_READ:
-			look(p, w, &b);
+			look(p, w, tier[n]);
 			bytes[w->place] += to - from;
 			p->read[w->place] += to - from;
 			if (w->flags & WATCH_PROMOTED) {
@@ -158,12 +181,17 @@ struct moved placement_moved(struct placement *p)
 	return m;
 }
 
-/* All blocks, in steps, so that readers do not wait long for the lock. */
+/*
+ * All blocks, in steps, so that readers do not wait long for the lock. Not all pages: asking for each would cost more than
+ * reading it. The kernel has counters of what it moved.
+ */
 static void scan(struct placement *p)
 {
 	struct libkvoff_block b[SCAN_STEP];
 	uint64_t index[SCAN_STEP], base, n, i;
 
+	if (p->pages)
+		return;
 	for (base = 0;; base += SCAN_STEP) {
 		pthread_mutex_lock(&p->lock);
 		n = base < p->nr ? p->nr - base : 0;
@@ -173,7 +201,7 @@ static void scan(struct placement *p)
 		if (n && !libkvoff_query(p->kv, index, n, b))
 			for (i = 0; i < n; i++)
 				if (p->block[base + i].flags & WATCH_LIVE)
-					look(p, &p->block[base + i], &b[i]);
+					look(p, &p->block[base + i], b[i].tier);
 		pthread_mutex_unlock(&p->lock);
 		if (!n)
 			return;
@@ -190,6 +218,8 @@ static void sample(struct placement *p, const struct watcher *w)
 
 	if (libkvoff_stats(p->kv, &s))
 		return;
+	if (p->pages)
+		pages_used(p->pages, s.tier_used);
 	pthread_mutex_lock(&p->lock);
 	m = p->moved;
 	memcpy(read, p->read, sizeof(read));

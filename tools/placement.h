@@ -37,6 +37,8 @@ struct watched_block;
 /**
  * struct placement - the watch over one region
  * @kv:		the region
+ * @pages:	anonymous memory instead (pages.h), of which each page is a block here; NULL for a region
+ * @block_size:	bytes
  * @rank:	of each tier
  * @fastest:	the tier of the lowest rank
  * @moved:	totals; under @lock, as are @read, @block and @nr
@@ -45,6 +47,7 @@ struct watched_block;
  */
 struct placement {
 	struct libkvoff *kv;
+	const void *pages;
 	size_t block_size;
 	unsigned int rank[NR_PLACES];
 	unsigned int fastest;
@@ -56,10 +59,11 @@ struct placement {
 	struct watcher *watcher;
 };
 
-int placement_init(struct placement *p, struct libkvoff *kv, const struct tiers *tiers);
+/* @pages: from pages_replace(), or NULL */
+int placement_init(struct placement *p, struct libkvoff *kv, const void *pages, const struct tiers *tiers);
 void placement_destroy(struct placement *p);
 
-/* [ptr, ptr + len) starts to hold something, or has held it for the last time (call before it is freed). */
+/* [ptr, ptr + len) starts to hold something (may be said twice, before and after it is written), or has held it for the last time (call before it is freed). */
 int placement_begin(struct placement *p, const void *ptr, size_t len);
 void placement_end(struct placement *p, const void *ptr, size_t len);
 

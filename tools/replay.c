@@ -10,6 +10,7 @@
 
 #include "tools/content.h"
 #include "tools/index.h"
+#include "tools/pages.h"
 #include "tools/replay.h"
 #include "tools/simulate/simulate.h"
 #include "tools/size.h"
@@ -36,6 +37,7 @@ static const char usage_text[] =
 	"  --rewrite PERCENT      write to so many of the re-read blocks (default 0)\n"
 	"  --acquire              hold blocks where they are while they are read\n"
 	"  --seed N               other choices of what is rewritten (default 1)\n"
+	"  --anonymous            on anonymous memory instead of libkvoff's: what the kernel does to it is measured\n"
 	"  --tenant NAME          device node below /dev/kvoff (default \"default\")\n"
 	"the report\n"
 	"  --json FILE            write the report as JSON too, \"-\" for standard output instead of the readable one\n"
@@ -53,7 +55,7 @@ static const char usage_text[] =
 enum {
 	OPT_SKIP = 256, OPT_REQUESTS, OPT_SPEED, OPT_LEAD, OPT_BLOCK_BYTES, OPT_INDEX_BLOCKS, OPT_THREADS, OPT_QUEUE,
 	OPT_REWRITE,
-	OPT_ACQUIRE, OPT_SEED, OPT_TENANT, OPT_JSON, OPT_SAMPLES, OPT_SAMPLE_MS, OPT_PROGRESS, OPT_MODEL,
+	OPT_ACQUIRE, OPT_ANONYMOUS, OPT_SEED, OPT_TENANT, OPT_JSON, OPT_SAMPLES, OPT_SAMPLE_MS, OPT_PROGRESS, OPT_MODEL,
 	OPT_MODEL_BLOCK_BYTES, OPT_CORRUPT, OPT_HELP, OPT_VERSION,
 };
 
@@ -68,6 +70,7 @@ static const struct option longopts[] = {
 	{ "queue", required_argument, NULL, OPT_QUEUE },
 	{ "rewrite", required_argument, NULL, OPT_REWRITE },
 	{ "acquire", no_argument, NULL, OPT_ACQUIRE },
+	{ "anonymous", no_argument, NULL, OPT_ANONYMOUS },
 	{ "seed", required_argument, NULL, OPT_SEED },
 	{ "tenant", required_argument, NULL, OPT_TENANT },
 	{ "json", required_argument, NULL, OPT_JSON },
@@ -184,6 +187,9 @@ static void parse(struct command_line *c, int argc, char **argv)
 		case OPT_ACQUIRE:
 			o->acquire = true;
 			break;
+		case OPT_ANONYMOUS:
+			o->anonymous = true;
+			break;
 		case OPT_SEED:
 			o->seed = number_option(name, optarg, 0, UINT64_MAX);
 			break;
@@ -230,6 +236,10 @@ static void parse(struct command_line *c, int argc, char **argv)
 		exit(EXIT_BAD_INPUT);
 	}
 	o->trace = argv[optind];
+	if (o->anonymous && (o->index_blocks || o->tenant)) {
+		fputs("kvoff-replay: --anonymous: nothing is freed there and there are no tenants\n", stderr);
+		exit(EXIT_BAD_INPUT);
+	}
 	if (o->lead && !o->speed) {
 		fputs("kvoff-replay: --lead needs --speed: without a clock nobody waits\n", stderr);
 		exit(EXIT_BAD_INPUT);
@@ -293,10 +303,18 @@ static int replay(const struct command_line *c, const struct trace *t, struct li
 	struct tiers tiers;
 	struct wait_model model;
 	int ret = EXIT_BAD_INPUT, err;
+	void *pages = NULL;
 
 	tiers_read(&tiers);
 	r.fallback = !libkvoff_stats(kv, &stats) && stats.flags & LIBKVOFF_STATS_FALLBACK;
-	if (r.fallback) {
+	if (o->anonymous) {
+		err = pages_replace(kv, &pages);
+		if (err) {
+			fprintf(stderr, "kvoff-replay: --anonymous: no memory: %s\n", strerror(-err));
+			return EXIT_FAILED;
+		}
+		pages_tiers(&tiers);
+	} else if (r.fallback) {
 		memset(&tiers, 0, sizeof(tiers));
 		tiers.nr = 1;
 		strcpy(tiers.tier[0].name, "memory");
@@ -310,7 +328,7 @@ static int replay(const struct command_line *c, const struct trace *t, struct li
 
 	ret = EXIT_FAILED;
 	counters_read(&r.before);
-	err = placement_init(&place, kv, &tiers);
+	err = placement_init(&place, kv, pages, &tiers);
 	if (err)
 		goto err_json;
 	err = placement_watch(&place, &tiers, o->sample_ms, samples);
@@ -366,6 +384,11 @@ int main(int argc, char **argv)
 	opts.tenant = c.o.tenant;
 	opts.label = "kvoff-replay";
 	opts.unit_size = c.o.block_bytes;
+	if (c.o.anonymous) {
+		/* no longer than it must be: some of what the kernel does walks over all of it */
+		opts.length = t.nr_ids * c.o.block_bytes;
+		setenv("LIBKVOFF_FALLBACK", "1", 1);
+	}
 	ret = libkvoff_open(&kv, &opts);
 	if (ret) {
 		fprintf(stderr, "%s\n", libkvoff_strerror(ret));

@@ -27,6 +27,7 @@
  * @queue:		requests that wait, known to the server, their prefix being prefetched
  * @rewrite:		percent of the re-read blocks that are written to as well
  * @acquire:		hold the blocks where they are while they are read
+ * @anonymous:		on anonymous memory (pages.h)
  * @seed:		of the choice of what is rewritten
  * @sample_ms:		how often all blocks are looked at
  * @corrupt:		flip one bit of the first block, for the tests
@@ -39,7 +40,7 @@ struct replay_options {
 	double speed, lead;
 	unsigned int threads, queue, rewrite, sample_ms;
 	uint64_t seed;
-	bool acquire, corrupt, progress;
+	bool acquire, anonymous, corrupt, progress;
 };
 
 /**
