@@ -57,7 +57,7 @@ $(B)/bin $(B)/lib:
 
 skip-note	= not built here for want of libraries: $(skipped). make vm-build builds them in the Debian 13 root
 
-.PHONY: all progs demo demo-llama bench check check-debug check-mutants vm vm-build install install-kmod clean help list-tests-native list-tests-guest placement
+.PHONY: all progs demo demo-llama bench bench-placement check check-debug check-mutants vm vm-build install install-kmod clean help list-tests-native list-tests-guest placement
 all: progs kmod
 	$(if $(skipped),@echo "$(skip-note)")
 	$(if $(wildcard /lib/modules/$(firstword $(KERNELS))/build),,@echo "no headers for kernel $(KERNELS): no module built")
@@ -81,6 +81,10 @@ check-debug:
 # the tests themselves: they must fail when the module is broken. MUTANT="NAME..." runs single ones (tests/mutants)
 check-mutants:
 	tests/mutants/run $(addprefix -k ,$(KERNEL)) $(addprefix -j ,$(JOBS)) $(MUTANT)
+
+# the same trace on kvoff and on what the kernel has, in the emulated machine; TRY="NAME..." (tests/placement-guest)
+bench-placement:
+	tests/placement-guest/run $(addprefix -k ,$(KERNEL)) $(TRY)
 
 # placement policies, simulated on this machine (tests/placement)
 placement: $(B)/bin/kvoff-replay
@@ -118,6 +122,7 @@ help:
 	@echo "make check-debug    the module's tests on a kernel with checkers, which is built once (20 to 60 minutes)"
 	@echo "make check-mutants  whether the tests see faults: the module is broken on purpose; MUTANT=NAME, JOBS=guests"
 	@echo "make placement what placement policies would be worth, simulated: tables, build/placement/simulate.json, plots"
+	@echo "make bench-placement  kvoff beside NUMA balancing, DAMON, interleaving and first touch (15 minutes); TRY=NAME"
 	@echo "make tools     kvoff-replay and kvoffctl alone, into build/bin"
 	@echo "make check-torch    the Python module with torch, which is fetched once (900 MB)"
 	@echo "make           what this machine can build; make install installs it (PREFIX, DESTDIR)"

@@ -310,7 +310,8 @@ static int replay(const struct command_line *c, const struct trace *t, struct li
 	if (o->anonymous) {
 		err = pages_replace(kv, &pages);
 		if (err) {
-			fprintf(stderr, "kvoff-replay: --anonymous: no memory: %s\n", strerror(-err));
+			fprintf(stderr, "kvoff-replay: --anonymous: %s\n",
+				err == -EINVAL ? "the module is loaded: rmmod kvoff" : strerror(-err));
 			return EXIT_FAILED;
 		}
 		pages_tiers(&tiers);
