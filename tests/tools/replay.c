@@ -75,6 +75,13 @@ static void test_counts(void)
 	ktap_result(!run_status && is("requests", 2) && is("blocks", 4) && is("rereads", 1),
 		    "plays the part asked for");
 
+	/* two tiers, and all of it is in them */
+	replay("--anonymous --rewrite 50");
+	tier = json_member(report, "tiers");
+	ktap_result(!run_status && is("rereads", 5) && is("wrong_bytes", 0) && tier && tier->child && tier->child->next &&
+		    !tier->child->next->next && json_member_number(tier->child, "share", 0) +
+		    json_member_number(tier->child->next, "share", 0) == 1, "plays it on anonymous memory");
+
 	replay("--block-bytes 192K");
 	ktap_result(!run_status && is("reread_bytes", 5 * 3 * 65536), "plays blocks that are no power of two");
 }
@@ -215,7 +222,7 @@ static void test_no_module(void)
 
 int main(void)
 {
-	ktap_begin(22);
+	ktap_begin(23);
 	test_counts();
 	test_bound();
 	test_wrong();
