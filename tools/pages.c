@@ -31,8 +31,8 @@ int pages_replace(struct libkvoff *kv, void **base)
 	if (!(s.flags & LIBKVOFF_STATS_FALLBACK))
 		return -EINVAL;
 	*base = libkvoff_base(kv);
-	return mmap(*base, s.length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
-		    0) == MAP_FAILED ? -errno : 0;
+	return mmap(*base, s.length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
+		    -1, 0) == MAP_FAILED ? -errno : 0;
 }
 
 int pages_query(const void *base, uint64_t first, size_t nr, int *out)
@@ -55,21 +55,21 @@ int pages_query(const void *base, uint64_t first, size_t nr, int *out)
 void pages_used(const void *base, uint64_t used[2])
 {
 	FILE *f = fopen("/proc/self/numa_maps", "re");
+	char line[512], found[512] = "", *word, *rest;
 	unsigned long begin, pages, kib;
-	char line[512], *word, *rest;
 	unsigned int node;
 
 	used[PAGES_DRAM] = used[PAGES_FAR] = 0;
 	if (!f)
 		return;
-	while (fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%lx", &begin) != 1 || begin != (uintptr_t)base)
-			continue;
-		word = strstr(line, "kernelpagesize_kB=");
-		kib = word ? strtoul(word + strlen("kernelpagesize_kB="), NULL, 10) : 4;
-		for (word = strtok_r(line, " \n", &rest); word; word = strtok_r(NULL, " \n", &rest))
-			if (sscanf(word, "N%u=%lu", &node, &pages) == 2)
-				used[node ? PAGES_FAR : PAGES_DRAM] += (uint64_t)pages * kib << 10;
-	}
+	/* ascending; the kernel may have made one mapping of this and of what is right before it */
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "%lx", &begin) == 1 && begin <= (uintptr_t)base)
+			strcpy(found, line);
 	fclose(f);
+	word = strstr(found, "kernelpagesize_kB=");
+	kib = word ? strtoul(word + strlen("kernelpagesize_kB="), NULL, 10) : 4;
+	for (word = strtok_r(found, " \n", &rest); word; word = strtok_r(NULL, " \n", &rest))
+		if (sscanf(word, "N%u=%lu", &node, &pages) == 2)
+			used[node ? PAGES_FAR : PAGES_DRAM] += (uint64_t)pages * kib << 10;
 }

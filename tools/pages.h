@@ -26,8 +26,9 @@ void pages_tiers(struct tiers *tiers);
  * @kv:		the region, nothing of which is in use
  * @base:	out: where it begins
  *
- * What the library gives back stays: nothing must be freed and used again. Returns 0 or -errno: -EINVAL if the region is a
- * real one, as the module is loaded.
+ * What the library gives back stays: nothing must be freed and used again.
+ *
+ * Returns 0 or -errno: -EINVAL if the region is a real one, as the module is loaded.
  */
 int pages_replace(struct libkvoff *kv, void **base);
 

@@ -182,8 +182,8 @@ struct moved placement_moved(struct placement *p)
 }
 
 /*
- * All blocks, in steps, so that readers do not wait long for the lock. Not all pages: asking for each would cost more than
- * reading it. The kernel has counters of what it moved.
+ * All blocks, in steps, so that readers do not wait long for the lock. Not all pages: asking for each would cost more
+ * than reading it, and the kernel has counters of what it moved.
  */
 static void scan(struct placement *p)
 {
