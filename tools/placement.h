@@ -63,7 +63,10 @@ struct placement {
 int placement_init(struct placement *p, struct libkvoff *kv, const void *pages, const struct tiers *tiers);
 void placement_destroy(struct placement *p);
 
-/* [ptr, ptr + len) starts to hold something (may be said twice, before and after it is written), or has held it for the last time (call before it is freed). */
+/*
+ * [ptr, ptr + len) starts to hold something (may be said twice, before and after it is written), or has held it for the last
+ * time (call before it is freed).
+ */
 int placement_begin(struct placement *p, const void *ptr, size_t len);
 void placement_end(struct placement *p, const void *ptr, size_t len);
 
