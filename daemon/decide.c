@@ -347,13 +347,14 @@ static void plan_level(struct decide_work *work, const struct decide_input *in, 
 	spare = level->room > high ? level->room - high : 0;
 	want = min_u64(spare, candidates);
 	want += count_swaps(level, hist, want, lack, in->rules.margin);
-	/* what is free above the low mark can be taken now; the demotions of this interval make room for the next */
-	up = min_u64(min_u64(want, level->room > low ? level->room - low : 0), min_u64(level->in, list / 2));
+	want = min_u64(want, min_u64(level->in, list / 2));
+	/* what is free above the low mark can be taken now; demotions of this interval make room for the rest in the next */
+	up = min_u64(want, level->room > low ? level->room - low : 0);
 	cut_up(level, hist, up);
 
 	level->short_of = lack;
-	if (want && !lack && level->room - up < high)
-		lack = high - (level->room - up);
+	if (want && !lack && level->room < high + want)
+		lack = high + want - level->room;
 	if (last)
 		lack = 0;
 	cut_down(level, min_u64(min_u64(lack, below), min_u64(level->out, list - up)));

@@ -150,8 +150,16 @@ static void test_promotion(void)
 	check(nr && moves[0].reason == DECIDE_PROMOTE_HOT, "and says why");
 	in.tiers[0].pools[0].room = 3;
 	nr = run();
-	check(count(nr, 0) == 1 && count(nr, 1) == 1 && moves[0].to == 1,
-	      "in a full tier it swaps, room is made first");
+	check(count(nr, 0) == 1 && count(nr, 1) == 10 && moves[0].to == 1,
+	      "in a full tier it swaps, and makes room for all that are to come up");
+	in.tiers[0].pools[0].room = 3 + 9;
+	nr = run();
+	check(count(nr, 0) == 10 && count(nr, 1) == 1, "they do when there is room, and no more is made for them");
+	in.link_bytes[1][0] = 4 * KVOFF_BLOCK_SIZE_MIN;
+	in.tiers[0].pools[0].room = 3;
+	nr = run();
+	check(count(nr, 0) == 1 && count(nr, 1) == 4, "nor for more than the link takes");
+	memset(in.link_bytes, 0x3f, sizeof(in.link_bytes));
 	for (unsigned int b = 0; b < 100; b++)
 		put(b, 0, 1, 0);
 	check(run() == 0, "not with a block that is as hot");
@@ -389,7 +397,7 @@ static void test_settles(void)
 int main(void)
 {
 	work = decide_work_new();
-	tap_plan(7 + 5 + 8 + 5 + 3 + 2 + 1);
+	tap_plan(7 + 5 + 10 + 5 + 3 + 2 + 1);
 	test_room();
 	test_hints();
 	test_promotion();
