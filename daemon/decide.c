@@ -64,20 +64,6 @@ void decide_work_free(struct decide_work *work)
 	free(work);
 }
 
-void decide_rules_init(struct decide_rules *rules)
-{
-	*rules = (struct decide_rules) {
-		.policy = DECIDE_HEAT,
-		.free_low = 100,
-		.free_high = 110,
-		.births_ahead = 0,
-		.margin = HEAT_KEY_OCTAVE / 4,
-		.residence = 2 * HEAT_SEC,
-		.prefetch = 30 * HEAT_SEC,
-		.prefetch_share = 25,
-	};
-}
-
 const char *decide_reason_name(unsigned int reason)
 {
 	static const char *const names[DECIDE_NR_REASONS] = {

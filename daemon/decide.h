@@ -163,9 +163,6 @@ void decide_work_free(struct decide_work *work);
  */
 size_t decide(struct decide_work *work, const struct decide_input *in, struct decide_move *moves, size_t max);
 
-/** decide_rules_init - the defaults */
-void decide_rules_init(struct decide_rules *rules);
-
 /**
  * decide_levels - sort tiers into levels by rank
  * @tiers:	KVOFF_MAX_TIERS tiers

@@ -31,6 +31,14 @@ void rules_of(const struct conf *conf, uint64_t interval_ms, struct decide_rules
 	};
 }
 
+void rules_init(struct decide_rules *rules)
+{
+	struct conf conf;
+
+	conf_init(&conf);
+	rules_of(&conf, conf.interval_ms, rules);
+}
+
 uint64_t births_expect(struct births *births, const struct conf *conf, uint64_t interval_ms, uint64_t seen)
 {
 	uint32_t intervals = intervals_ahead(conf, interval_ms);

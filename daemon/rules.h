@@ -11,6 +11,9 @@
 /** rules_of - what the configuration says about deciding, with ticks @interval_ms apart */
 void rules_of(const struct conf *conf, uint64_t interval_ms, struct decide_rules *rules);
 
+/** rules_init - the same of a configuration that says nothing */
+void rules_init(struct decide_rules *rules);
+
 /**
  * struct births - new blocks of one size in one tier; all zero before any was seen
  * @recent:	how many came lately: in births_ahead_ms, those further back count less and less

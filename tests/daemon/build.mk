@@ -5,11 +5,12 @@ daemon-tests		:= test-daemon-census test-daemon-conf test-daemon-decide test-dae
 progs			+= $(daemon-tests)
 tests-native		+= $(daemon-tests)
 
-test-daemon-census-src	:= tests/daemon/census.c $(addprefix daemon/,decide.c walk.c census.c heat.c)
+decide-src		:= $(addprefix daemon/,decide.c walk.c census.c heat.c rules.c conf.c conf_key.c)
+test-daemon-census-src	:= tests/daemon/census.c $(decide-src)
 test-daemon-census-ldlibs := -lm
 test-daemon-conf-src	:= tests/daemon/conf.c daemon/conf.c daemon/conf_key.c
 test-daemon-conf-ldlibs	:= -lm
-test-daemon-decide-src	:= tests/daemon/decide.c $(addprefix daemon/,decide.c walk.c census.c heat.c)
+test-daemon-decide-src	:= tests/daemon/decide.c $(decide-src)
 test-daemon-decide-ldlibs := -lm
 test-daemon-rules-src	:= tests/daemon/rules.c daemon/rules.c daemon/conf.c daemon/conf_key.c
 test-daemon-rules-ldlibs := -lm
@@ -20,7 +21,7 @@ test-daemon-probe-src	:= tests/daemon/probe.c daemon/probe.c
 test-daemon-probe-pkg	:= numa
 test-daemon-tiers-src	:= tests/daemon/tiers.c $(addprefix daemon/,tier_plan.c zone.c conf.c conf_key.c log.c)
 test-daemon-tiers-ldlibs := -lm
-test-daemon-trace-src	:= tests/daemon/trace.c $(addprefix daemon/,decide.c walk.c census.c heat.c)
+test-daemon-trace-src	:= tests/daemon/trace.c $(decide-src)
 test-daemon-trace-ldlibs := -lm
 
 # against the module, in the emulated machine; starts the kvoffd beside it

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "daemon/decide.h"
+#include "daemon/rules.h"
 #include "tap.h"
 
 #define NR	3000
@@ -33,7 +34,7 @@ static void setup(uint32_t unit, uint32_t now)
 	census = (struct census) { .unit = unit };
 	memset(&rates, 0, sizeof(rates));
 	memset(&in, 0, sizeof(in));
-	decide_rules_init(&in.rules);
+	rules_init(&in.rules);
 	in.regions = &region;
 	in.nr_regions = 1;
 	for (unsigned int t = 0; t < 4; t++) {

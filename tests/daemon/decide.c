@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/decide.h"
+#include "daemon/rules.h"
 #include "tap.h"
 
 #define NOW	(1000 * HEAT_SEC)
@@ -26,7 +27,7 @@ static void setup(uint64_t nr)
 	memset(&in, 0, sizeof(in));
 	memset(blocks, 0, sizeof(blocks));
 	heat_rank(&rates, &keys);
-	decide_rules_init(&in.rules);
+	rules_init(&in.rules);
 	/* what the tests count with */
 	in.rules.free_low = 200;
 	in.rules.free_high = 300;

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "daemon/decide.h"
+#include "daemon/rules.h"
 
 #define STEP_MS		3000u
 #define MAX_MOVES	4096u
@@ -104,7 +105,7 @@ static struct result run(const struct trace *t, enum decide_policy policy, doubl
 	size_t used = 0, born = 0, high = 0;
 	double births = 0;
 
-	decide_rules_init(&in->rules);
+	rules_init(&in->rules);
 	in->rules.policy = policy;
 	/* the steps are thirty times those of the daemon: room for what comes in one */
 	in->rules.births_ahead = 1;

@@ -5,7 +5,7 @@
 progs		+= kvoff-bench
 kvoff-bench-src	:= $(wildcard tools/bench/*.c) tools/json.c tools/json_read.c \
 		   $(addprefix tests/kselftest/,rig.c bytes.c framed_rig.c) \
-		   $(addprefix daemon/,act.c census.c decide.c heat.c log.c observe.c region.c walk.c)
+		   $(addprefix daemon/,act.c census.c conf.c conf_key.c decide.c heat.c log.c observe.c region.c rules.c walk.c)
 kvoff-bench-kvoff := y
 kvoff-bench-ldlibs := -lm
 

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "daemon/rules.h"
 #include "tools/bench/stage.h"
 
 /* Blocks become this old before the first tick: octaves of hundredths of a second, 2^20 are three hours. */
@@ -124,7 +125,7 @@ int stage_open(struct stage *s)
 	s->moves = calloc(s->max_moves, sizeof(*s->moves));
 	if (!s->work || !s->regions || !s->views || !s->moves)
 		return -ENOMEM;
-	decide_rules_init(&s->in.rules);
+	rules_init(&s->in.rules);
 	s->in.regions = s->views;
 	s->in.nr_regions = s->nr_regions;
 	for (unsigned int t = 0; t < s->nr_tiers; t++)
