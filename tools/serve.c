@@ -158,8 +158,9 @@ static void make(struct server *s, struct entry *e, struct replay_results *mine)
 	}
 	pthread_rwlock_wrlock(content_lock(s, e));
 	write_parts(s, e, 0, ENTRY_PARTS);
-	/* where first touch has put it */
-	placement_begin(s->place, e->ptr, len);
+	/* pages are where first touch has put them; of a region the watcher sees it */
+	if (s->place->pages)
+		placement_begin(s->place, e->ptr, len);
 	pthread_mutex_lock(&s->lock);
 	if (s->corrupt) {
 		e->ptr[len / 2 + 5] ^= 0x10;
