@@ -122,7 +122,7 @@ help:
 	@echo "make check-debug    the module's tests on a kernel with checkers, which is built once (20 to 60 minutes)"
 	@echo "make check-mutants  whether the tests see faults: the module is broken on purpose; MUTANT=NAME, JOBS=guests"
 	@echo "make placement what placement policies would be worth, simulated: tables, build/placement/simulate.json, plots"
-	@echo "make bench-placement  kvoff beside NUMA balancing, DAMON, interleaving and first touch (15 minutes); TRY=NAME"
+	@echo "make bench-placement  kvoff beside NUMA balancing, DAMON, interleaving and first touch (half an hour); TRY=NAME"
 	@echo "make tools     kvoff-replay and kvoffctl alone, into build/bin"
 	@echo "make check-torch    the Python module with torch, which is fetched once (900 MB)"
 	@echo "make           what this machine can build; make install installs it (PREFIX, DESTDIR)"
