@@ -164,6 +164,36 @@ static double index_of(const double *rate, unsigned int octave)
 	return best;
 }
 
+/*
+ * The octaves that are one, because blocks are not looked at more often: a block in use all the time is seen just when
+ * they end, one seen early in them is not used any less. Looks may come half a round late.
+ */
+static unsigned int blind_octaves(uint32_t blind)
+{
+	unsigned int nr = 0;
+
+	while (nr < HEAT_OCTAVES && (blind + blind / 2) >> nr)
+		nr++;
+	return nr;
+}
+
+/* What was seen in the octaves that are one, in equal parts. */
+static void blur(struct heat_rates *rates, unsigned int octaves)
+{
+	for (unsigned int c = 0; c < HEAT_COUNTS && octaves; c++) {
+		double uses = 0, exposure = 0;
+
+		for (unsigned int o = 0; o < octaves; o++) {
+			uses += rates->uses[c][o];
+			exposure += rates->exposure[c][o];
+		}
+		for (unsigned int o = 0; o < octaves; o++) {
+			rates->uses[c][o] = uses / octaves;
+			rates->exposure[c][o] = exposure / octaves;
+		}
+	}
+}
+
 static unsigned int key_of(double log2_rate)
 {
 	double key = (log2_rate + 36) * HEAT_KEY_OCTAVE;
@@ -173,13 +203,16 @@ static unsigned int key_of(double log2_rate)
 
 void heat_rank(const struct heat_rates *rates, struct heat_keys *keys)
 {
+	unsigned int blind = blind_octaves(rates->blind);
+	struct heat_rates seen = *rates;
 	double all[HEAT_OCTAVES];
 
-	rates_of_all(rates, all);
+	blur(&seen, blind);
+	rates_of_all(&seen, all);
 	for (unsigned int c = 0; c < HEAT_COUNTS; c++) {
 		double rate[HEAT_OCTAVES], index[HEAT_OCTAVES];
 
-		rates_of_class(rates, c, all, rate);
+		rates_of_class(&seen, c, all, rate);
 		for (unsigned int o = 0; o < HEAT_OCTAVES; o++)
 			index[o] = log2(index_of(rate, o));
 		for (unsigned int s = 0; s < HEAT_IDLE_STEPS; s++) {
@@ -189,6 +222,10 @@ void heat_rank(const struct heat_rates *rates, struct heat_keys *keys)
 			unsigned int next = o + 1 < HEAT_OCTAVES ? o + 1 : o;
 			double part = at < 0 ? 0 : at - o;
 
+			if (s < blind * HEAT_STEPS) {
+				o = blind - 1;
+				part = 0;
+			}
 			keys->key[c][s] = (uint16_t)key_of(index[o] * (1 - part) + index[next] * part);
 		}
 	}

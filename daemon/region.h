@@ -33,6 +33,7 @@
  * @ranked:	when @keys were computed
  * @present:	the tiers that existed then
  * @seen:	when its blocks were last looked at
+ * @touched:	its clients tell of uses: then all of them, not only what samples show
  * @gone:	the kernel has it no more
  */
 struct region {
@@ -52,6 +53,7 @@ struct region {
 	uint32_t ranked;
 	uint32_t present;
 	uint32_t seen;
+	bool touched;
 	bool gone;
 };
 

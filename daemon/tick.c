@@ -7,11 +7,15 @@
 #include <sys/timerfd.h>
 #include <time.h>
 
+#include "attr.h"
 #include "kvoffd.h"
 #include "log.h"
 
 /* With nothing to look after, only the report keeps the daemon awake. */
 #define IDLE_MS		1000
+
+/* Longer rounds of samples count as this one, a day. */
+#define ROUND_MAX	(24u * 3600 * HEAT_SEC)
 
 uint64_t clock_us(void)
 {
@@ -45,6 +49,27 @@ void tick_ranks(const struct kvoffd *d, uint32_t rank[KVOFF_MAX_TIERS])
 		rank[t] = d->tiers.tier[t].rank;
 }
 
+/* How long it takes until a sample has come to every block, in hundredths of a second; 0 if there are no samples. */
+static uint32_t sample_round(void)
+{
+	uint64_t interval_ms = 0, percent = 100, round;
+
+	attr_number(&interval_ms, TIER_SYSFS "/tuning/sample_interval_ms");
+	attr_number(&percent, TIER_SYSFS "/tuning/sample_percent");
+	round = percent ? interval_ms * 100 / percent / (1000 / HEAT_SEC) : 0;
+	return round < ROUND_MAX ? (uint32_t)round : ROUND_MAX;
+}
+
+static void rank(const struct kvoffd *d, struct region *region, uint32_t now)
+{
+	region->ranked = now;
+	region->rates.blind = region->touched ? 0 : sample_round();
+	if (d->conf.policy == DECIDE_LRU)
+		heat_rank_lru(&region->keys);
+	else
+		heat_rank(&region->rates, &region->keys);
+}
+
 static void look(struct kvoffd *d, uint32_t now, struct observed *observed)
 {
 	uint32_t present = 0;
@@ -61,13 +86,8 @@ static void look(struct kvoffd *d, uint32_t now, struct observed *observed)
 		}
 		region_look(region, present, now, observed);
 		heat_age(&region->rates, now, (uint32_t)d->conf.half_life_s * HEAT_SEC);
-		if (now - region->ranked < RANK_EVERY)
-			continue;
-		region->ranked = now;
-		if (d->conf.policy == DECIDE_LRU)
-			heat_rank_lru(&region->keys);
-		else
-			heat_rank(&region->rates, &region->keys);
+		if (now - region->ranked >= RANK_EVERY)
+			rank(d, region, now);
 	}
 }
 

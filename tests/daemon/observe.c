@@ -235,14 +235,60 @@ static void test_busy(void)
 	check(h.uses >= 18 && h.uses <= 21, "ten uses a second for 20 s count once a second");
 }
 
+/*
+ * Half of the blocks are in use all the time, which only samples show: one after the other in rounds of two seconds, some
+ * of them late. The others were used so for a minute, then no more.
+ */
+static void test_samples(void)
+{
+	static struct heat_keys keys;
+	struct observed observed = { 0 };
+	unsigned int low = HEAT_KEYS, high = 0, idle = 0;
+
+	setup();
+	for (unsigned int b = 0; b < NR; b++)
+		place(b, b % 2);
+	for (unsigned int t = 0; t < 1200; t++) {
+		for (unsigned int b = 0; b < NR; b++) {
+			bool late = (b * 7 + t / 20) % 5 == 0;
+
+			if ((t + 20 - b % 20 - 9 * late) % 20 || (b >= NR / 2 && t > 600))
+				continue;
+			state[b].samples++;
+			state[b].refaults++;
+		}
+		now += HEAT_SEC / 10;
+		region_look(&region, 0x3, now, &observed);
+	}
+	check(!region.touched, "samples are not what clients tell");
+	region.rates.blind = 2 * HEAT_SEC;
+	heat_rank(&region.rates, &keys);
+	for (unsigned int b = 0; b < NR; b++) {
+		unsigned int key = heat_key(&heat[b], &keys, now, 0);
+
+		if (b >= NR / 2) {
+			idle = key > idle ? key : idle;
+			continue;
+		}
+		low = key < low ? key : low;
+		high = key > high ? key : high;
+	}
+	check(low == high, "of blocks in use all the time none is hotter because it was seen later");
+	check(idle + HEAT_KEY_OCTAVE < low, "those that nobody came back to are colder");
+	hint[1].touches++;
+	look();
+	check(region.touched, "a touch is");
+}
+
 int main(void)
 {
-	tap_plan(10 + 3 + 11 + 1 + 2 + 1);
+	tap_plan(10 + 3 + 11 + 1 + 2 + 1 + 4);
 	test_uses();
 	test_reread();
 	test_refusals();
 	test_scribbles();
 	test_time();
 	test_busy();
+	test_samples();
 	return tap_end();
 }
