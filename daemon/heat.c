@@ -201,6 +201,29 @@ static unsigned int key_of(double log2_rate)
 	return key < HEAT_KEY_MIN ? HEAT_KEY_MIN : key > HEAT_KEY_MAX ? HEAT_KEY_MAX : (unsigned int)key;
 }
 
+/*
+ * Blocks that came back when they were looked at last are as hot as each other, however often they did before, and not
+ * colder than any that did not: who reads them once a token is not seen more often than who reads them once a round.
+ */
+static void level(const struct heat_rates *seen, struct heat_keys *keys, unsigned int octaves)
+{
+	unsigned int end = octaves * HEAT_STEPS, top;
+	double uses = GUESS_USES, time = GUESS_USES * seen->blind / HEAT_SEC;
+
+	for (unsigned int c = 1; c < HEAT_COUNTS; c++) {
+		for (unsigned int o = 0; o < octaves; o++) {
+			uses += seen->uses[c][o];
+			time += seen->exposure[c][o];
+		}
+	}
+	top = key_of(log2(uses / time));
+	for (unsigned int c = 1; c < HEAT_COUNTS && end < HEAT_IDLE_STEPS; c++)
+		top = keys->key[c][end] > top ? keys->key[c][end] : top;
+	for (unsigned int c = 1; c < HEAT_COUNTS; c++)
+		for (unsigned int s = 0; s < end; s++)
+			keys->key[c][s] = (uint16_t)top;
+}
+
 void heat_rank(const struct heat_rates *rates, struct heat_keys *keys)
 {
 	unsigned int blind = blind_octaves(rates->blind);
@@ -229,6 +252,8 @@ void heat_rank(const struct heat_rates *rates, struct heat_keys *keys)
 			keys->key[c][s] = (uint16_t)key_of(index[o] * (1 - part) + index[next] * part);
 		}
 	}
+	if (blind)
+		level(&seen, keys, blind);
 }
 
 void heat_rank_lru(struct heat_keys *keys)
