@@ -87,6 +87,7 @@ struct conf {
 	struct conf_amount free_high;
 	uint64_t births_ahead_ms;
 	double margin;
+	double class_weight;
 	uint64_t residence_ms;
 	uint64_t prefetch_ms;
 	struct conf_amount prefetch_share;

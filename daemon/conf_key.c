@@ -53,6 +53,7 @@ static const struct key keys[] = {
 	{ CONF_POLICY, "free_high", KEY_PERCENT, CONF(free_high), 0, 2500, NULL, "1.1%" },
 	{ CONF_POLICY, "births_ahead_ms", KEY_UINT, CONF(births_ahead_ms), 0, 60000, NULL, "0" },
 	{ CONF_POLICY, "margin", KEY_RATIO, CONF(margin), 1, 1000, NULL, "1.2" },
+	{ CONF_POLICY, "class_weight", KEY_RATIO, CONF(class_weight), 1, 1000, NULL, "4" },
 	{ CONF_POLICY, "residence_ms", KEY_UINT, CONF(residence_ms), 0, 3600000, NULL, "2000" },
 	{ CONF_POLICY, "prefetch_ms", KEY_UINT, CONF(prefetch_ms), 0, 3600000, NULL, "30000" },
 	{ CONF_POLICY, "prefetch_share", KEY_PERCENT, CONF(prefetch_share), 0, 10000, NULL, "25%" },

@@ -262,3 +262,14 @@ void heat_rank_lru(struct heat_keys *keys)
 		for (unsigned int s = 0; s < HEAT_IDLE_STEPS; s++)
 			keys->key[c][s] = (uint16_t)(HEAT_KEY_MIN + (HEAT_IDLE_STEPS - s) * 4);
 }
+
+void heat_weigh(struct heat_keys *keys, int steps)
+{
+	for (unsigned int c = 0; c < HEAT_COUNTS; c++) {
+		for (unsigned int s = 0; s < HEAT_IDLE_STEPS; s++) {
+			int key = keys->key[c][s] + steps;
+
+			keys->key[c][s] = (uint16_t)(key < HEAT_KEY_MIN ? HEAT_KEY_MIN : key > HEAT_KEY_MAX ? HEAT_KEY_MAX : key);
+		}
+	}
+}

@@ -145,6 +145,9 @@ void heat_rank(const struct heat_rates *rates, struct heat_keys *keys);
 /** heat_rank_lru - compute keys by idle time alone */
 void heat_rank_lru(struct heat_keys *keys);
 
+/** heat_weigh - make all keys so many steps larger, or smaller */
+void heat_weigh(struct heat_keys *keys, int steps);
+
 /** heat_count_class - the class of a use count */
 static inline unsigned int heat_count_class(unsigned int uses)
 {

@@ -174,6 +174,7 @@ int region_grow(struct region *region)
 		region->gone = err == -ENODEV;
 		return err;
 	}
+	region->tenant_class = info.tenant_class;
 	high = info.high < region->limit ? info.high : region->limit;
 	if (high > region->nr) {
 		err = census_resize(&region->census, high);

@@ -33,6 +33,7 @@
  * @ranked:	when @keys were computed
  * @present:	the tiers that existed then
  * @seen:	when its blocks were last looked at
+ * @tenant_class: enum kvoff_class of the tenant
  * @touched:	its clients tell of uses: then all of them, not only what samples show
  * @gone:	the kernel has it no more
  */
@@ -53,6 +54,7 @@ struct region {
 	uint32_t ranked;
 	uint32_t present;
 	uint32_t seen;
+	uint32_t tenant_class;
 	bool touched;
 	bool gone;
 };

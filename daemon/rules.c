@@ -31,6 +31,13 @@ void rules_of(const struct conf *conf, uint64_t interval_ms, struct decide_rules
 	};
 }
 
+int rules_class_steps(const struct conf *conf, uint32_t tenant_class)
+{
+	int steps = (int)(log2(conf->class_weight) * HEAT_KEY_OCTAVE);
+
+	return tenant_class == KVOFF_CLASS_LATENCY ? steps : tenant_class == KVOFF_CLASS_BATCH ? -steps : 0;
+}
+
 void rules_init(struct decide_rules *rules)
 {
 	struct conf conf;

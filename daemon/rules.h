@@ -14,6 +14,9 @@ void rules_of(const struct conf *conf, uint64_t interval_ms, struct decide_rules
 /** rules_init - the same of a configuration that says nothing */
 void rules_init(struct decide_rules *rules);
 
+/** rules_class_steps - by how many steps keys of a tenant of this class (enum kvoff_class) are larger than of a normal one */
+int rules_class_steps(const struct conf *conf, uint32_t tenant_class);
+
 /**
  * struct births - new blocks of one size in one tier; all zero before any was seen
  * @recent:	how many came lately: in births_ahead_ms, those further back count less and less

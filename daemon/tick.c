@@ -68,6 +68,7 @@ static void rank(const struct kvoffd *d, struct region *region, uint32_t now)
 		heat_rank_lru(&region->keys);
 	else
 		heat_rank(&region->rates, &region->keys);
+	heat_weigh(&region->keys, rules_class_steps(&d->conf, region->tenant_class));
 }
 
 static void look(struct kvoffd *d, uint32_t now, struct observed *observed)

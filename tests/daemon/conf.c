@@ -160,6 +160,7 @@ static bool same(const struct conf *a, const struct conf *b)
 	       a->log_level == b->log_level && !strcmp(a->status_file, b->status_file) && a->policy == b->policy &&
 	       same_amount(&a->free_low, &b->free_low) && same_amount(&a->free_high, &b->free_high) &&
 	       a->births_ahead_ms == b->births_ahead_ms && !(a->margin < b->margin) && !(a->margin > b->margin) &&
+	       !(a->class_weight < b->class_weight) && !(a->class_weight > b->class_weight) &&
 	       a->residence_ms == b->residence_ms && a->prefetch_ms == b->prefetch_ms &&
 	       same_amount(&a->prefetch_share, &b->prefetch_share) && a->half_life_s == b->half_life_s &&
 	       a->max_moves == b->max_moves && a->discover == b->discover && a->probe == b->probe &&
@@ -190,7 +191,7 @@ static void test_example(void)
 		}
 		strcat(text, s);
 	}
-	check(f && !read_text(text) && keys == 22 && same(&conf, &defaults),
+	check(f && !read_text(text) && keys == 23 && same(&conf, &defaults),
 	      "the example shows every key at its default");
 	if (report.nr)
 		printf("# %s", report.text);

@@ -183,6 +183,44 @@ static void test_promotion(void)
 	check(run() == 2, "and is tried again");
 }
 
+/* Two tenants do the same: a full fast tier, and as many blocks below that were used just as lately. */
+static void test_classes(void)
+{
+	static struct heat_keys batch, latency;
+	struct conf conf;
+	size_t nr;
+
+	setup(20);
+	conf_init(&conf);
+	batch = latency = keys;
+	heat_weigh(&batch, rules_class_steps(&conf, KVOFF_CLASS_BATCH));
+	heat_weigh(&latency, rules_class_steps(&conf, KVOFF_CLASS_LATENCY));
+	check(rules_class_steps(&conf, KVOFF_CLASS_NORMAL) == 0 && rules_class_steps(&conf, KVOFF_CLASS_LATENCY) ==
+	      2 * HEAT_KEY_OCTAVE, "a use of class latency counts as four");
+	for (unsigned int b = 0; b < 40; b++)
+		put(b, b < 20 ? 0 : 1, 5, HEAT_FRESH);
+	in.tiers[0].pools[0].room = 3;
+	regions[1] = regions[0];
+	regions[1].id = 2;
+	regions[1].heat = blocks + 20;
+	in.nr_regions = 2;
+	check(run() == 0, "blocks of one class stay");
+	regions[0].keys = &batch;
+	nr = run();
+	check(nr && count(nr, 1) && moves[0].region == 0 && moves[0].to == 1, "those of class batch make way for others");
+	regions[0].keys = &keys;
+	regions[1].keys = &latency;
+	nr = run();
+	check(nr && count(nr, 1) && moves[0].region == 0 && moves[0].to == 1, "others do for class latency");
+	for (unsigned int b = 20; b < 40; b++)
+		put(b, 1, 200, HEAT_FRESH);
+	check(run() == 0, "but not for blocks that were not used for long");
+	heat_weigh(&latency, 10000);
+	heat_weigh(&batch, -10000);
+	check(heat_class_key(&latency, 5, 0) == HEAT_KEY_MAX && heat_class_key(&batch, 0, 150) == HEAT_KEY_MIN,
+	      "keys stay in their range");
+}
+
 static void test_limits(void)
 {
 	size_t nr;
@@ -398,10 +436,11 @@ static void test_settles(void)
 int main(void)
 {
 	work = decide_work_new();
-	tap_plan(7 + 5 + 10 + 5 + 3 + 2 + 1);
+	tap_plan(7 + 5 + 10 + 5 + 3 + 2 + 1 + 6);
 	test_room();
 	test_hints();
 	test_promotion();
+	test_classes();
 	test_limits();
 	test_tiers();
 	test_always();
