@@ -102,6 +102,12 @@ void kvoff_chunk_free(struct kvoff_chunk *chunk)
 	kfree(chunk);
 }
 
+/* Note what brought a block to its tier. Called with the block locked; kvoff_block_publish() is to follow. */
+void kvoff_block_reason(struct kvoff_chunk *chunk, u64 block, u16 reason)
+{
+	WRITE_ONCE(kvoff_chunk_state(chunk, block)->reason, reason);
+}
+
 /**
  * kvoff_block_publish - tell the state array where a block is
  * @chunk:	holds its record
@@ -115,10 +121,12 @@ void kvoff_block_publish(struct kvoff_chunk *chunk, u64 block, u32 extra)
 	struct kvoff_block *b = kvoff_chunk_block(chunk, block);
 	u64 location = (u64)b->slot << 32 | (u64)b->gen << 16 | extra;
 
-	if (b->frame)
+	if (b->frame) {
 		location |= (u64)b->tier << 8 | KVOFF_STATE_PRESENT;
-	else
+	} else {
 		location |= (u64)KVOFF_TIER_NONE << 8;
+		kvoff_block_reason(chunk, block, KVOFF_REASON_NONE);
+	}
 	if (test_bit(KVOFF_B_SEALED, &b->flags))
 		location |= KVOFF_STATE_SEALED;
 	if (test_bit(KVOFF_B_POISONED, &b->flags))

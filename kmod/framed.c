@@ -294,7 +294,7 @@ static int kvoff_framed_flip(struct kvoff_region *region, struct kvoff_chunk *ch
 		goto out;
 	}
 	*target = kvoff_framed_replace(region, b, desc->to, *target);
-	WRITE_ONCE(kvoff_chunk_state(chunk, desc->block)->reason, desc->reason);
+	kvoff_block_reason(chunk, desc->block, desc->reason);
 out:
 	kvoff_block_publish(chunk, desc->block, 0);
 	return ret;
@@ -353,6 +353,7 @@ static bool kvoff_framed_to_twin(struct kvoff_region *region, struct kvoff_chunk
 		return false;
 	}
 	old = kvoff_framed_replace(region, b, b->twin_tier, twin);
+	kvoff_block_reason(chunk, block, KVOFF_REASON_RESCUE);
 	/* before anybody else can have the frame */
 	kvoff_block_publish(chunk, block, 0);
 	kvoff_window_put(region, from, old);
@@ -364,7 +365,7 @@ static bool kvoff_framed_to_twin(struct kvoff_region *region, struct kvoff_chunk
 static int kvoff_framed_leave_bad(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block)
 {
 	struct kvoff_block *b = kvoff_chunk_block(chunk, block);
-	struct kvoff_move_desc desc = { .block = block, .to = b->tier };
+	struct kvoff_move_desc desc = { .block = block, .to = b->tier, .reason = kvoff_chunk_state(chunk, block)->reason };
 	struct folio *folio;
 	u32 from = b->tier, to;
 	int ret;
@@ -375,6 +376,7 @@ static int kvoff_framed_leave_bad(struct kvoff_region *region, struct kvoff_chun
 	if (!folio) {
 		folio = kvoff_framed_first(region, &to);
 		desc.to = to;
+		desc.reason = KVOFF_REASON_RESCUE;
 	}
 	if (!folio)
 		return -ENOSPC;

@@ -488,6 +488,7 @@ bool kvoff_block_trylock(struct kvoff_block *b);
 void kvoff_block_lock_idle(struct kvoff_block *b);
 void kvoff_block_unlock(struct kvoff_block *b);
 void kvoff_block_settled(struct kvoff_block *b);
+void kvoff_block_reason(struct kvoff_chunk *chunk, u64 block, u16 reason);
 void kvoff_block_publish(struct kvoff_chunk *chunk, u64 block, u32 extra);
 void kvoff_block_unmap(struct kvoff_region *region, u64 block, u64 nr);
 int kvoff_block_discard(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block);

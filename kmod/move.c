@@ -56,7 +56,7 @@ static void kvoff_move_replace(struct kvoff_region *region, struct kvoff_move *m
 	WRITE_ONCE(m->b->frame, m->target);
 	m->b->tier = m->desc->to;
 	m->b->gen++;
-	WRITE_ONCE(kvoff_chunk_state(m->chunk, m->desc->block)->reason, m->desc->reason);
+	kvoff_block_reason(m->chunk, m->desc->block, m->desc->reason);
 	atomic64_dec(&region->tier_used[m->from]);
 	atomic64_inc(&region->tier_used[m->desc->to]);
 	/* it is unmapped: whoever writes from now on comes through page_mkwrite */

@@ -68,10 +68,15 @@ static void kvoff_poison_leave(struct kvoff_region *region, struct kvoff_block *
 }
 
 /* Put a frame with the same bytes in the place of the bad one. The tenant has been charged for it. */
-static void kvoff_poison_replace(struct kvoff_region *region, struct kvoff_block *b, u64 block, struct folio *folio,
-				 u32 tier)
+static void kvoff_poison_replace(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block,
+				 struct folio *folio, u32 tier)
 {
+	struct kvoff_block *b = kvoff_chunk_block(chunk, block);
+
 	kvoff_poison_leave(region, b);
+	/* in its own tier it is for the same reason as before */
+	if (tier != b->tier)
+		kvoff_block_reason(chunk, block, KVOFF_REASON_RESCUE);
 	folio->index = block << kvoff_order_of(region->index);
 	folio->mapping = region->shared->mapping;
 	WRITE_ONCE(b->frame, folio);
@@ -159,7 +164,7 @@ int kvoff_block_rescue(struct kvoff_region *region, struct kvoff_chunk *chunk, u
 		folio_ref_unfreeze(folio, 1);
 	}
 	if (!ret) {
-		kvoff_poison_replace(region, b, block, target, to);
+		kvoff_poison_replace(region, chunk, block, target, to);
 		kvoff_count(twin ? KVOFF_POISON_REPAIRED : KVOFF_POISON_COPIED, 1);
 	} else if (ret == -EHWPOISON) {
 		kvoff_poison_lose(region, b, block);

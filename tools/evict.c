@@ -182,7 +182,7 @@ static int walk_blocks(struct walk *w, const unsigned int *order, unsigned int n
 		if (!is_there(w, block))
 			continue;
 		w->descs[w->nr++] = (struct kvoff_move_desc){
-			.region = w->r->id, .block = block,
+			.region = w->r->id, .block = block, .reason = KVOFF_REASON_DRAIN,
 			.flags = w->r->cancels[block] >= CANCELS_MAX ? KVOFF_MOVE_STOP : 0,
 		};
 		if (w->nr >= most || w->nr * w->r->block_size >= w->left)

@@ -73,7 +73,9 @@
  * @samples:	how often the block was unmapped to see whether it is in use; wraps
  * @refaults:	how often a block so unmapped was used again; wraps. @samples minus @refaults grows by one for
  *		each sample nobody came back to
- * @reason:	the policy's own code of its last move (struct kvoff_move_desc::reason)
+ * @reason:	what brought the block to its tier: the policy's own code of its last move (struct
+ *		kvoff_move_desc::reason), or KVOFF_REASON_*. It goes with the block's frame: a block that is first
+ *		used after it was discarded or freed begins with KVOFF_REASON_NONE
  * @reserved:	zero
  */
 struct kvoff_state {
@@ -83,6 +85,11 @@ struct kvoff_state {
 	__u16 reason;
 	__u16 reserved;
 };
+
+/* Reasons that are no policy's, which keeps clear of them. */
+#define KVOFF_REASON_NONE	0	/* it was first used there, or nobody said why it moved */
+#define KVOFF_REASON_DRAIN	0xfffe	/* the tier that it was in was to be emptied: kvoffctl's moves */
+#define KVOFF_REASON_RESCUE	0xffff	/* the memory that it was in is bad: the module's own */
 
 #define KVOFF_STATE_PRESENT	(1U << 0)	/* the block has a frame */
 #define KVOFF_STATE_MOVING	(1U << 1)	/* its location is being changed now: see KVOFF_OFF_REFS' rule below */
@@ -794,7 +801,7 @@ struct kvoff_ctl_region_remove {
  * @to:		tier number
  * @flags:	KVOFF_MOVE_*
  * @block:	block index
- * @reason:	the policy's own code, kept in struct kvoff_state::reason when the block moves
+ * @reason:	why, in the policy's own code; kept in struct kvoff_state::reason when the block moves
  * @reserved:	zero
  */
 struct kvoff_move_desc {

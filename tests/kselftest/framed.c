@@ -129,6 +129,21 @@ TEST_F(framed, fast_frames_go_first_but_for_the_reserve)
 	EXPECT_EQ((FAR_NR - (NR - NEAR_NR + 1)) * variant->bs, w.free);
 }
 
+/* The reason of a move is the block's that moved: the next user's has not. */
+TEST_F(framed, a_new_block_has_no_reason)
+{
+	struct kvoff_move_desc desc = { .region = self->f.r.id, .to = self->rig.far, .reason = 0x1234 };
+	struct kvoff_move_result result;
+
+	ASSERT_EQ(0, block_alloc(self->fd, 0));
+	ASSERT_EQ(0, move_batch(self->rig.control, &desc, 1, &result, NULL));
+	ASSERT_EQ(0, result.error);
+	EXPECT_EQ(0x1234, self->f.r.state[0].reason);
+	ASSERT_EQ(0, block_free(self->fd, 0));
+	ASSERT_EQ(0, block_alloc(self->fd, 0));
+	EXPECT_EQ(KVOFF_REASON_NONE, self->f.r.state[0].reason);
+}
+
 /* Frames of all windows, the reserves included, and then no more. */
 TEST_F(framed, every_frame_can_be_used)
 {

@@ -131,6 +131,12 @@ TEST_F(name_stays, reason_is_kept)
 	desc.reason = 0x4321;
 	ASSERT_EQ(0, move_batch(self->rig.control, &desc, 1, &result, NULL));
 	EXPECT_EQ(0x1234, r->state[0].reason);
+	/* it is this block's: the next one there has not moved */
+	ASSERT_EQ(0, region_discard(r, 0, 1, NULL));
+	EXPECT_EQ(KVOFF_REASON_NONE, r->state[0].reason);
+	r->data[0] = 1;
+	ASSERT_EQ(KVOFF_STATE_PRESENT, KVOFF_LOC_FLAGS(location(r, 0)));
+	EXPECT_EQ(KVOFF_REASON_NONE, r->state[0].reason);
 }
 
 /* Frames that held another region's bytes, were targets and sources of moves, and came back by close and by discard. */

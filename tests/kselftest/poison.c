@@ -125,6 +125,7 @@ TEST_F(poison, a_twin_repairs_its_block)
 	EXPECT_EQ(0, reader_end(&reader));
 	EXPECT_EQ(repaired + 1, stat_now("poison_repaired"));
 	EXPECT_EQ(self->rig.near, tier_of(r, 0));
+	EXPECT_EQ(KVOFF_REASON_RESCUE, r->state[0].reason);
 	EXPECT_EQ(KVOFF_STATE_PRESENT, flags_of(r, 0));
 	EXPECT_NE(pfn, block_pfn(r, 0));
 	EXPECT_EQ(variant->bs, sysfs_u64("tiers/cxl0/poisoned_bytes"));
@@ -171,6 +172,8 @@ TEST_F(poison, a_block_is_copied_away)
 	__atomic_sub_fetch(&r->refs[0], 1, __ATOMIC_SEQ_CST);
 	EXPECT_EQ(copied + 1, stat_now("poison_copied"));
 	EXPECT_EQ(self->rig.near, tier_of(r, 0));
+	/* in the tier where it was */
+	EXPECT_EQ(KVOFF_REASON_NONE, r->state[0].reason);
 	EXPECT_NE(pfn, block_pfn(r, 0));
 	EXPECT_EQ(variant->bs, sysfs_u64("tiers/dram/poisoned_bytes"));
 	EXPECT_EQ(0, wrong_but(r, r->nr));

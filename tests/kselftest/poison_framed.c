@@ -117,6 +117,22 @@ TEST_F(poison_framed, a_block_moves_out_of_its_frame)
 	EXPECT_EQ(0, gets_frame(&self->f, self->rig.near, KVOFF_LOC_FRAME(before)));
 }
 
+/* Where its own window has no frame it changes tiers, and says why. */
+TEST_F(poison_framed, a_block_moves_to_another_window)
+{
+	uint64_t b;
+
+	ASSERT_EQ(0, blocks_alloc(self->fd, LIVE, NR - LIVE, NULL));
+	for (b = LIVE; tier_of(&self->f.r, b) == self->rig.near; b++)
+		;
+	ASSERT_EQ(0, block_free(self->fd, b));
+	ASSERT_EQ(0, tell(&self->rig, frame_pfn(&self->f, 1) * PAGE, PAGE, NULL));
+	self->bad_bytes = variant->bs;
+	EXPECT_EQ(self->rig.far, tier_of(&self->f.r, 1));
+	EXPECT_EQ(KVOFF_REASON_RESCUE, self->f.r.state[1].reason);
+	EXPECT_EQ(0, wrong_in(&self->f, 1));
+}
+
 TEST_F(poison_framed, a_free_frame_is_never_used_again)
 {
 	uint32_t frame = KVOFF_LOC_FRAME(location(&self->f.r, 2));
@@ -143,6 +159,7 @@ TEST_F(poison_framed, a_twin_repairs_its_block)
 	EXPECT_EQ(repaired + 1, stat_now("poison_repaired"));
 	after = location(&self->f.r, 0);
 	EXPECT_EQ(KVOFF_LOC_TIER(before), KVOFF_LOC_TIER(after));
+	EXPECT_EQ(KVOFF_REASON_RESCUE, self->f.r.state[0].reason);
 	EXPECT_EQ(KVOFF_LOC_FRAME(before), KVOFF_LOC_FRAME(after));
 	EXPECT_EQ(KVOFF_STATE_PRESENT | KVOFF_STATE_SEALED, KVOFF_LOC_FLAGS(after));
 	EXPECT_EQ(0, wrong_in(&self->f, 0));
