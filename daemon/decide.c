@@ -64,20 +64,6 @@ void decide_work_free(struct decide_work *work)
 	free(work);
 }
 
-const char *decide_reason_name(unsigned int reason)
-{
-	static const char *const names[DECIDE_NR_REASONS] = {
-		[DECIDE_NONE] = "none",
-		[DECIDE_PROMOTE_HOT] = "promote_hot",
-		[DECIDE_PROMOTE_PREFETCH] = "promote_prefetch",
-		[DECIDE_DEMOTE_ROOM] = "demote_room",
-		[DECIDE_DEMOTE_SWAP] = "demote_swap",
-		[DECIDE_DEMOTE_HINT] = "demote_hint",
-	};
-
-	return reason < DECIDE_NR_REASONS ? names[reason] : "unknown";
-}
-
 const char *decide_policy_name(enum decide_policy policy)
 {
 	return policy == DECIDE_LRU ? "lru" : policy == DECIDE_STATIC ? "static" : "heat";

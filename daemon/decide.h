@@ -172,8 +172,21 @@ size_t decide(struct decide_work *work, const struct decide_input *in, struct de
  */
 unsigned int decide_levels(const struct decide_tier *tiers, uint8_t *level);
 
-/** decide_reason_name - a reason in a word, for logs and counters */
-const char *decide_reason_name(unsigned int reason);
+/** decide_reason_name - a reason in a word, for logs and counters; here for tools that decide nothing */
+static inline const char *decide_reason_name(unsigned int reason)
+{
+	static const char *const names[DECIDE_NR_REASONS] = {
+		[DECIDE_NONE] = "none",
+		[DECIDE_PROMOTE_HOT] = "promote_hot",
+		[DECIDE_PROMOTE_PREFETCH] = "promote_prefetch",
+		[DECIDE_DEMOTE_ROOM] = "demote_room",
+		[DECIDE_DEMOTE_SWAP] = "demote_swap",
+		[DECIDE_DEMOTE_HINT] = "demote_hint",
+	};
+
+	return reason < DECIDE_NR_REASONS ? names[reason] : "unknown";
+}
+
 /** decide_policy_name - a policy's name */
 const char *decide_policy_name(enum decide_policy policy);
 

@@ -12,6 +12,7 @@ kvoff-replay-ldlibs := -lm
 
 kvoffctl-src := $(addprefix tools/,ctl.c control.c daemon_report.c show.c watch.c tier_set.c drain.c drain_command.c \
 	evict.c offline.c tenant_set.c tenants.c doctor.c doctor_module.c region_remove.c \
+	region_named.c explain.c explain_words.c mapping.c \
 	doctor_cxl.c doctor_tiers.c doctor_daemon.c tiers.c sysfs.c json.c json_read.c size.c)
 kvoffctl-ldlibs := -lm
 

@@ -16,6 +16,7 @@ static const struct {
 	{ "tiers", cmd_tiers },
 	{ "regions", cmd_regions },
 	{ "tenants", cmd_tenants },
+	{ "explain", cmd_explain },
 	{ "watch", cmd_watch },
 	{ "doctor", cmd_doctor },
 	{ "tier", cmd_tier },
@@ -31,6 +32,7 @@ static const char usage_text[] =
 "  tiers                           the tiers\n"
 "  regions                         the regions and where their bytes are\n"
 "  regions rm ID|NAME              take a region's name away: it ends, or will with the last that uses it\n"
+"  explain [--pid PID] [REGION] BLOCK[-LAST]|ADDRESS   why a block is where it is\n"
 "  tenants                         the tenants, their quotas and what they use\n"
 "  watch [-n SECONDS] [-c COUNT]   a line every SECONDS (1), COUNT times (without end)\n"
 "  doctor                          what keeps kvoff from working or from helping, and the command that mends it\n"

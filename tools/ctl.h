@@ -21,6 +21,7 @@
 int cmd_status(int argc, char **argv, bool json);
 int cmd_tiers(int argc, char **argv, bool json);
 int cmd_regions(int argc, char **argv, bool json);
+int cmd_explain(int argc, char **argv, bool json);
 int cmd_watch(int argc, char **argv, bool json);
 int cmd_doctor(int argc, char **argv, bool json);
 int cmd_tier(int argc, char **argv, bool json);
@@ -44,6 +45,9 @@ int control_open(void);
  * Returns 0 or -errno (complained about).
  */
 int regions_read(struct kvoff_region_info **out, unsigned int *nr);
+
+/* The region of this number or name. Returns 0 or the exit status (complained about); a number may be nobody's. */
+int region_named(const char *which, unsigned int *id);
 
 /* kvoffctl regions rm; gets "rm" and what follows. Returns the exit status. */
 int regions_remove(int argc, char **argv, bool json);

@@ -3,53 +3,13 @@
  * kvoffctl regions rm: take a region's name away, so that it ends.
  */
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "tools/ctl.h"
 #include "tools/json.h"
-
-/* Several users and tenants may use one name: a person must say which is meant. */
-static void complain_ambiguous(const char *name, const struct kvoff_region_info *r, unsigned int nr)
-{
-	unsigned int i;
-
-	complain("more than one region is called '%s': give the number of the one to remove", name);
-	for (i = 0; i < nr; i++)
-		if (!strcmp(r[i].name, name))
-			fprintf(stderr, "  region %u of tenant %s, user %u\n", r[i].id, r[i].tenant, r[i].uid);
-}
-
-/* Returns 0 or -errno (complained about). */
-static int find_by_name(const char *name, unsigned int *id)
-{
-	struct kvoff_region_info *r;
-	unsigned int nr, i, found = 0;
-	int ret;
-
-	ret = regions_read(&r, &nr);
-	if (ret)
-		return ret;
-	for (i = 0; i < nr; i++) {
-		if (strcmp(r[i].name, name))
-			continue;
-		*id = r[i].id;
-		found++;
-	}
-	if (!found) {
-		complain("no region is called '%s' (kvoffctl regions lists them)", name);
-		ret = -ENOENT;
-	} else if (found > 1) {
-		complain_ambiguous(name, r, nr);
-		ret = -EEXIST;
-	}
-	free(r);
-	return ret;
-}
 
 static int remove_failed(unsigned int id, int err)
 {
@@ -85,22 +45,13 @@ static void removed(const struct kvoff_ctl_region_remove *arg, bool json)
 int regions_remove(int argc, char **argv, bool json)
 {
 	struct kvoff_ctl_region_remove arg = { .size = sizeof(arg) };
-	const char *which = argv[1];
-	unsigned long id;
-	int ctl, err = 0;
+	int ctl, err = 0, ret;
 
-	if (argc != 2 || !*which)
+	if (argc != 2 || !*argv[1])
 		return usage_error("regions rm: expected the number or the name of one region");
-	if (which[strspn(which, "0123456789")]) {
-		if (find_by_name(which, &arg.id))
-			return EXIT_FAILED;
-	} else {
-		errno = 0;
-		id = strtoul(which, NULL, 10);
-		if (errno || id > UINT_MAX)
-			return usage_error("regions rm %s: no region has so large a number", which);
-		arg.id = (unsigned int)id;
-	}
+	ret = region_named(argv[1], &arg.id);
+	if (ret)
+		return ret;
 	ctl = control_open();
 	if (ctl < 0)
 		return EXIT_FAILED;
