@@ -365,7 +365,10 @@ static bool kvoff_framed_to_twin(struct kvoff_region *region, struct kvoff_chunk
 static int kvoff_framed_leave_bad(struct kvoff_region *region, struct kvoff_chunk *chunk, u64 block)
 {
 	struct kvoff_block *b = kvoff_chunk_block(chunk, block);
-	struct kvoff_move_desc desc = { .block = block, .to = b->tier, .reason = kvoff_chunk_state(chunk, block)->reason };
+	/* in its own window it is for the same reason as before */
+	struct kvoff_move_desc desc = {
+		.block = block, .to = b->tier, .reason = kvoff_chunk_state(chunk, block)->reason,
+	};
 	struct folio *folio;
 	u32 from = b->tier, to;
 	int ret;
