@@ -7,6 +7,7 @@ usage: guest MODEL OUT MODE...
   touch    under kvoff-run, without kvoffd: blocks stay where first touch put them
   kvoffd   under kvoff-run, with kvoffd
   interleave  ordinary memory on both nodes in proportion (weighted interleave), as much in DRAM as the fast tier has
+  numa     ordinary memory on both nodes, which NUMA balancing and demotion move; numa.py has this and further tries
   stress   under kvoff-run, while blocks move to anywhere at random
   trouble  with kvoffd, which is killed and started again, and the CXL tier is drained, while the server answers
   base     plain, and only what it takes to see the time on a processor while all four generate
@@ -25,6 +26,7 @@ import sys
 import threading
 import time
 
+import numa
 from residency import Layout, Pages, Residency, Unified
 from server import ROOT, Server, cpu_ns, kernel_threads_ns, say
 from sessions import FILL, SESSIONS, TALK, USED, Sessions, Watch
@@ -37,7 +39,8 @@ SYSFS = "/sys/class/kvoff"
 LAYERS, ROW, CONTEXT = 4, 32 * 128 * 2, 256
 LAYOUT = Layout(LAYERS, ROW, CONTEXT, SESSIONS)
 # 37.5 % of the cache: capacities are multiples of 2 MiB, and 40 % would be between two of them
-FAST, CXL, ALL = "24M", "128M", "256M"
+FAST_MIB = 24
+FAST, CXL, ALL = f"{FAST_MIB}M", "128M", "256M"
 WEIGHTS = 3, 5  # of DRAM and CXL, for the same share
 OPTIONS = f"-c {CONTEXT * SESSIONS} -np {SESSIONS} --no-kv-unified --cache-ram 0 -ctk bf16 -ctv bf16 -fa on".split()
 # of these only the context's length and type are not the server's own
@@ -196,39 +199,46 @@ def trouble(daemon, log, going):
 
 def run(mode, model, out):
     say(f"--- {mode}")
-    log = f"{out}/{mode}.log"
+    log, prompts = f"{out}/{mode}.log", f"{out}/prompts"
+    os.makedirs(prompts, exist_ok=True)
     summary = {"mode": mode}
     with contextlib.ExitStack() as stack:
-        under, outside, daemon, watch = (), (), None, None
+        under, outside, daemon, watch, balanced = (), (), None, None, mode in numa.TRIES
         if mode == "interleave":
-            for node, weight in zip(("0", far_node()), WEIGHTS):
-                with open(f"/sys/kernel/mm/mempolicy/weighted_interleave/node{node}", "w") as f:
-                    f.write(str(weight))
+            weight = "/sys/kernel/mm/mempolicy/weighted_interleave/node"
             # huge pages would give some slots all of it, and others none
-            with open("/sys/kernel/mm/transparent_hugepage/enabled", "w") as f:
-                f.write("never")
+            values = {weight + "0": WEIGHTS[0], weight + far_node(): WEIGHTS[1], numa.THP: "never"}
+            stack.enter_context(numa.settings(values))
             outside = ["numactl", f"--weighted-interleave=0,{far_node()}"]
+        elif balanced:
+            stack.enter_context(numa.settings(numa.DEFAULTS | numa.TRIES[mode]))
+            stack.callback(numa.let_go)
         elif mode not in ("plain", "base"):
             under = UNDER
             stack.enter_context(tiers())
         if mode in ("kvoffd", "trouble", "cost"):
             daemon = Daemon(log)
             stack.callback(lambda: daemon.end())
-        moves = figure("stats/moves")
-        server = Server(f"{out}/{mode}-server.log", model, OPTIONS, under, outside)
+        moves, promoted, demoted = figure("stats/moves"), *numa.moved()
+        server = Server(f"{out}/{mode}-server.log", model, [*OPTIONS, "--slot-save-path", prompts], under, outside)
         if mode not in ("plain", "base"):
-            residency = (Residency if under else Pages)(server.pid, LAYOUT)
+            residency = (Residency if under else numa.Balanced if balanced else Pages)(server.pid, LAYOUT)
             watch = Watch(residency, f"{out}/{mode}.csv")
             watch.start()
         if mode == "stress":
             moving = mover(subprocess.DEVNULL)
         sessions = Sessions(server, watch)
         for session, questions in FILL:
-            say(f"session {session}: first question answered after {sessions.visit(session, questions):.1f} s")
+            start = time.monotonic()
+            # to compute it while blocks move is a test of its own
+            sessions.load(session, prompts, anew=mode in ("stress", "trouble"))
+            sessions.visit(session, questions)
+            say(f"session {session}: first question answered after {time.monotonic() - start:.1f} s")
         if watch:
-            found = all(residency.check_layout(s, USED) for s in range(SESSIONS))
-            result(found, f"{mode}: slots are where we look for them")
-            watch.looks = watch.far_bytes = 0
+            result(residency.check_layout(USED), f"{mode}: slots are where we look for them")
+            if balanced:
+                say(f"node 0 has {residency.squeeze(FAST_MIB << 20) / 2**20:.1f} MiB for the KV cache")
+            watch.begin()
         visits = Visits(sessions, watch)
         if mode == "trouble":
             going, rounds = threading.Event(), []
@@ -245,9 +255,13 @@ def run(mode, model, out):
             visits.all()
         if watch:
             summary["far_bytes_a_token"] = watch.far_bytes / max(watch.looks, 1)
+            summary["fast_bytes"] = watch.fast_bytes / max(watch.looks, 1)
             watch.active = -1
         summary["moves"] = figure("stats/moves") - moves
         summary["generated"] = sessions.generated
+        if balanced:
+            up, down = numa.moved()
+            summary |= {"promoted": up - promoted, "demoted": down - demoted, "room": residency.mean_room()}
         if mode in ("base", "cost"):
             if watch:
                 watch.stop()
@@ -350,6 +364,11 @@ def run_saved(model, out):
 def judge(mode, s, out):
     if mode in ("stress", "trouble"):
         result(s["moves"] > 200, f"{mode}: blocks moved meanwhile", f"{s['moves']} moves")
+    if mode in numa.TRIES:
+        # else it was no peer
+        room = s["room"] >= FAST_MIB << 20
+        result(room, f"{mode}: the KV cache had room for as much in DRAM as the fast tier has", s)
+        result(min(s["promoted"], s["demoted"]) > 1 << 20, f"{mode}: pages were promoted and demoted", s)
     if mode == "cost":
         with open(f"{out}/base.json") as f:
             base = json.load(f)["four"]

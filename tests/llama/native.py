@@ -7,6 +7,9 @@ import os
 import random
 import struct
 import sys
+import tempfile
+
+import numpy as np
 
 here = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [here, os.path.join(here, "../embed")]
@@ -124,9 +127,30 @@ def slots():
     check(int(Numbered(layout, 512).weight(1, 3).sum()) == 3 * 64 * 6, "three tokens")
 
 
+@test("the cache is found in memory that has more, and only where it is")
+def found():
+    cache = Numbered(Layout(2, 128, 8, 4), 512)
+    memory = np.full(cache.layout.bytes + 5000, 255, np.uint8)
+    at = 4096 - 64
+    memory[at : at + cache.layout.bytes] = 0
+    for slot in range(4):
+        for start, end in cache.layout.ranges(slot, 7):
+            memory[at + start : at + end] = slot + 1
+    check(list(cache.laid_out(memory, 7)) == [at], cache.laid_out(memory, 7))
+    check(not len(cache.laid_out(memory, 6)) and not len(cache.laid_out(memory[: cache.layout.bytes], 7)))
+    memory[at + end - 128 : at + end] = 0
+    check(not len(cache.laid_out(memory, 7)), "the last token of the last slot")
+
+
 class Answering:
     def __init__(self):
-        self.prompts = []
+        self.prompts, self.slots = [], []
+
+    def slot(self, action, slot, name):
+        self.slots.append((action, slot))
+        if action == "save":
+            with open(os.path.join(self.files, name), "w"):
+                pass
 
     def complete(self, prompt, tokens, slot):
         self.prompts.append((slot, prompt))
@@ -144,6 +168,16 @@ def requests():
     check(prompts == servers[1].prompts and len(set(map(str, prompts))) == len(prompts))
     check({len(p) for _, p in prompts} == {sessions.PROMPT + sessions.QUESTION})
     check({tuple(p[: sessions.PROMPT]) for slot, p in prompts if slot == 2} == {tuple(s.prompts[2])})
+
+
+@test("prompts are computed once, and again where they are asked for anew")
+def prompts():
+    server = Answering()
+    with tempfile.TemporaryDirectory() as server.files:
+        for anew in (False, False, True):
+            sessions.Sessions(server).load(1, server.files, anew)
+        check(server.slots == [("save", 1), ("restore", 1), ("save", 1)], server.slots)
+        check(len(server.prompts) == 2 and os.listdir(server.files) == ["1"], os.listdir(server.files))
 
 
 run()

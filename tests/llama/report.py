@@ -31,23 +31,22 @@ def main():
     print(f"  the one that talks              {percent(kvoffd['active'])}")
     print(f"  the other three, on average     {percent(kvoffd['idle'])}")
     print(f"  three scans after one woke      {percent(kvoffd['woken'])}\n")
-    print("read from CXL memory for a token of an answer")
+    print("read from CXL memory for a token of an answer; of the cache in DRAM meanwhile, on average")
+    tries = [file[:-5] for file in sorted(os.listdir(directory)) if file.startswith("numa") and file.endswith(".json")]
+    # what counts of NUMA balancing is the try that reads least
+    best = min(tries, key=lambda t: load(directory, t)["far_bytes_a_token"], default=None)
     ours = kvoffd["far_bytes_a_token"]
-    names = {
-        "touch": "first touch",
-        "interleave": "weighted interleave",
-        "stress": "moving at random",
-    }
-    for mode, name in names.items():
-        other = load(directory, mode).get("far_bytes_a_token")
+    names = {"touch": "first touch", "interleave": "weighted interleave", **{t: f"NUMA balancing ({t})" for t in tries}}
+    verdicts = []
+    for mode, name in (names | {"stress": "moving at random", "kvoffd": "kvoffd"}).items():
+        other = load(directory, mode)
         if other:
-            print(f"  {name:30s} {other / MIB:6.2f} MiB")
-            if mode != "stress":
-                ok = ours <= other / 2
-                failed |= not ok
-                if not ok:
-                    print(f"not ok 1 at most half of what {name} reads")
-    print(f"  {'kvoffd':30s} {ours / MIB:6.2f} MiB\n")
+            print(f"  {name:30s} {other['far_bytes_a_token'] / MIB:6.2f} MiB {other['fast_bytes'] / MIB:6.1f} MiB")
+        if other and mode in ("touch", "interleave", best):
+            ok = ours <= other["far_bytes_a_token"] / 2
+            failed |= not ok
+            verdicts.append(f"{'' if ok else 'not '}ok 1 kvoffd: at most half of what {name} reads")
+    print("", *verdicts, "", sep="\n")
     cost, base, saved = load(directory, "cost"), load(directory, "base"), load(directory, "saved")
     if cost and base:
         print("instructions while all four generate, in percent of the server's")

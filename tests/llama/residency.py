@@ -55,13 +55,20 @@ class Cache:
                 use[b] += min(end, (b + 1) * self.block) - max(start, b * self.block)
         return use
 
-    def is_laid_out(self, memory, slot, tokens):
-        """The bytes are where they are thought to be: the last token that was used has some, what follows is zero."""
-        for start, end in self.layout.ranges(slot, tokens):
-            last, rest = memory[(end - self.layout.row) // 2 : end // 2], start + self.layout.part
-            if not last.any() or memory[end // 2 : rest // 2].any():
-                return False
-        return True
+    STEP = 64  # what the server aligns its buffers to
+
+    def laid_out(self, memory, tokens):
+        """Offsets in `memory` where a cache may begin: the last token that each slot has used has some bytes that are not
+        zero, what follows it has none."""
+        used = memory[: len(memory) // self.STEP * self.STEP].view(np.uint64).reshape(-1, self.STEP // 8).any(axis=1)
+        before = np.concatenate(([0], np.cumsum(used)))
+        at = np.arange(max(len(used) - self.layout.bytes // self.STEP + 1, 0))
+        for slot in range(self.layout.slots):
+            for start, end in self.layout.ranges(slot, tokens):
+                last, zeros, rest = (n // self.STEP for n in (end - self.layout.row, end, start + self.layout.part))
+                here = (before[at + zeros] > before[at + last]) & (before[at + rest] == before[at + zeros])
+                at = at[here]
+        return at * self.STEP
 
 
 class Residency(Cache):
@@ -91,10 +98,11 @@ class Residency(Cache):
         """The tier of each block."""
         return np.asarray(self.region.query(self.index))["tier"].copy()
 
-    def check_layout(self, slot, tokens):
-        """is_laid_out(). Reads, so it counts as a use."""
-        memory = self.region.memory(int(self.first) * self.block, self.layout.bytes).numpy(np.uint16)
-        return self.is_laid_out(memory, slot, tokens)
+    def check_layout(self, tokens):
+        """The cache is where it is thought to be, of which so many tokens of each slot are used. Reads, so it counts as a
+        use."""
+        memory = self.region.memory(int(self.first) * self.block, self.layout.bytes).numpy(np.uint8)
+        return len(self.laid_out(memory, tokens)) == 1
 
     def close(self):
         self.region.close()
@@ -153,7 +161,6 @@ class Pages(Cache):
     """Pages of the KV cache in ordinary memory: the largest anonymous mapping has it."""
 
     block = 4096
-    STEP = 64  # what the server aligns its buffers to
 
     def __init__(self, pid, layout):
         self.pid, self.layout = pid, layout
@@ -179,16 +186,15 @@ class Pages(Cache):
         """The cache does, somewhere in this page."""
         self.index = np.arange(address, address + self.layout.bytes, self.block, dtype=np.uint64)
 
-    def check_layout(self, slot, tokens):
+    def check_layout(self, tokens):
         """Look for it: the mapping may have other memory, too."""
         with open(f"/proc/{self.pid}/mem", "rb") as f:
             f.seek(self.start)
-            memory = np.frombuffer(f.read(self.end - self.start), np.uint16)
-        for offset in range(0, self.end - self.start - self.layout.bytes, self.STEP):
-            if self.is_laid_out(memory[offset // 2 :], slot, tokens):
-                self._begins(self.start + offset // self.block * self.block)
-                return True
-        return False
+            memory = np.frombuffer(f.read(self.end - self.start), np.uint8)
+        at = self.laid_out(memory, tokens)
+        if len(at) == 1:
+            self._begins(self.start + int(at[0]) // self.block * self.block)
+        return len(at) == 1
 
     def close(self):
         pass

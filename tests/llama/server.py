@@ -96,8 +96,15 @@ class Server:
             "return_tokens": True,
             "n_probs": 3,
         }
+        return self._post("completion", body)
+
+    def slot(self, action, slot, name):
+        """Save what is in a slot to a file in the server's --slot-save-path, or restore it."""
+        self._post(f"slots/{slot}?action={action}", {"filename": name})
+
+    def _post(self, path, body):
         request = urllib.request.Request(
-            f"http://127.0.0.1:{PORT}/completion", json.dumps(body).encode(), {"Content-Type": "application/json"}
+            f"http://127.0.0.1:{PORT}/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
         )
         with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
             return json.load(answer)
