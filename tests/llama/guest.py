@@ -7,7 +7,7 @@ usage: guest MODEL OUT MODE...
   touch    under kvoff-run, without kvoffd: blocks stay where first touch put them
   kvoffd   under kvoff-run, with kvoffd
   interleave  ordinary memory on both nodes in proportion (weighted interleave), as much in DRAM as the fast tier has
-  numa     ordinary memory on both nodes, which NUMA balancing and demotion move; numa.py has this and further tries
+  numa-eager  ordinary memory on both nodes, which NUMA balancing and demotion move; numa.py has further tries
   stress   under kvoff-run, while blocks move to anywhere at random
   trouble  with kvoffd, which is killed and started again, and the CXL tier is drained, while the server answers
   base     plain, and only what it takes to see the time on a processor while all four generate

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the kernel has for machines with two kinds of memory, as a peer: NUMA balancing in its tiering mode, and demotion.
 
-Node 0 gets as small as the fast tier: what the KV cache has there, and what is free above the mark that the kernel keeps
-free for promotions, is as much as the tier's capacity. Huge pages that cannot go away have the rest. They yield whenever
-it gets less, as when other memory of the server is promoted, too; they take nothing back.
+Node 0 gets as small as the fast tier: what the KV cache has there, and what is free above the mark down to which the
+kernel promotes, is as much as the tier's capacity, or up to 4 MiB more. Huge pages that cannot go away have the rest: they
+yield where it gets less, as when other memory of the server is promoted, too, and take back where it gets more.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ BALLAST = "/sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepage
 SCHED = "/sys/kernel/debug/sched/numa_balancing"
 THP = "/sys/kernel/mm/transparent_hugepage/enabled"
 
-# of the ways to set it, the kernel's own documents name the scan periods, what counts as hot, and the marks of free memory
+# the kernel's own, but that what is kept free is not much of such a small machine
 DEFAULTS = {
     "/proc/sys/vm/min_free_kbytes": 8192,
     "/proc/sys/vm/watermark_scale_factor": 10,
@@ -29,19 +29,24 @@ DEFAULTS = {
     THP: "never",
     "/proc/sys/kernel/numa_balancing": 2,
 }
+# a visit lasts as long as few of the kernel's scan periods, and a token takes a large part of its threshold
 QUICK = {
     f"{SCHED}/scan_delay_ms": 250,
     f"{SCHED}/scan_period_min_ms": 250,
     f"{SCHED}/scan_period_max_ms": 1000,
     f"{SCHED}/hot_threshold_ms": 4000,
 }
-HUGE_PAGES = {THP: "always"}
-ROOMY = {"/proc/sys/vm/watermark_scale_factor": 25}
+# Scans that never slow down. What a thread uses is known for four times the delay only: that stays as it is.
+EAGER = {
+    f"{SCHED}/scan_period_min_ms": 100,
+    f"{SCHED}/scan_period_max_ms": 100,
+    f"{SCHED}/hot_threshold_ms": 4000,
+}
 TRIES = {
-    "numa": {},
+    "numa-default": {},
     "numa-quick": QUICK,
-    "numa-roomy": QUICK | ROOMY,
-    "numa-huge": QUICK | ROOMY | HUGE_PAGES,
+    "numa-eager": EAGER,
+    "numa-eager-huge": EAGER | {THP: "always"},
 }
 
 
@@ -81,7 +86,7 @@ def moved():
 
 
 def free_bytes():
-    """What node 0 has free above the mark that the kernel keeps free for promotions."""
+    """What node 0 has free above the mark down to which the kernel promotes."""
     free = 0
     with open("/proc/zoneinfo") as f:
         on = False
@@ -91,11 +96,8 @@ def free_bytes():
                 on = word[1] == "0,"
             elif on and word[:2] == ["pages", "free"]:
                 free += int(word[2])
-            elif on and word[0] == "low":
-                low = int(word[1])
             elif on and word[0] == "high":
-                # one step above the high mark, as that is one above the low one
-                free -= 2 * int(word[1]) - low
+                free -= int(word[1])
     return free * PAGE
 
 
@@ -105,34 +107,43 @@ def let_go():
 
 
 class Balanced(Pages):
-    """Pages of the KV cache. Once squeezed, they have as much room in DRAM as the limit: a look yields if there is less."""
+    """Pages of the KV cache. Once squeezed, they have as much room in DRAM as the limit: looks see to it."""
 
-    limit = looks = rooms = 0
+    STEADY = 4  # looks: while pages are promoted others are not demoted yet, and free memory is low for a moment
+
+    def __init__(self, pid, layout):
+        super().__init__(pid, layout)
+        self.limit, self.rooms, self.last = 0, [], []
 
     def _room(self, tiers):
         return int((tiers == 0).sum()) * PAGE + free_bytes()
+
+    def _ballast(self, more):
+        _write(BALLAST, max(int(_read(BALLAST)) + more, 0))
 
     def tiers(self):
         tiers = super().tiers()
         if self.limit:
             room = self._room(tiers)
-            self.looks += 1
-            self.rooms += room
-            if room < self.limit:
-                # rounded up: the peer gets rather more
-                _write(BALLAST, max(int(_read(BALLAST)) - -(-(self.limit - room) // HUGE), 0))
+            self.rooms.append(room)
+            self.last = [*self.last, room][-self.STEADY :]
+            least, most = min(self.last) - self.limit, max(self.last) - self.limit
+            if len(self.last) == self.STEADY and (most < 0 or least >= 2 * HUGE):
+                # rounded in favour of the peer
+                self._ballast(most // HUGE if most < 0 else least // HUGE - 1)
+                self.last = []
         return tiers
 
     def squeeze(self, limit):
-        """Make the room less than the limit and two huge pages. Reclaim takes what it thinks is cold."""
+        """Make the room less than the limit and a huge page. Reclaim takes what it thinks is cold."""
         _write("/proc/sys/vm/drop_caches", 3)
         end = time.monotonic() + 120
-        while (room := self._room(super().tiers())) >= limit + 2 * HUGE:
+        while (room := self._room(super().tiers())) >= limit + HUGE:
             if time.monotonic() > end:
                 raise SystemExit(f"node 0 does not get smaller than {room / MIB:.1f} MiB for the KV cache")
-            _write(BALLAST, int(_read(BALLAST)) + max((room - limit) // HUGE // 2, 1))
+            self._ballast(max((room - limit) // HUGE // 2, 1))
         self.limit = limit
         return room
 
     def mean_room(self):
-        return self.rooms / max(self.looks, 1)
+        return sum(self.rooms) / max(len(self.rooms), 1)
