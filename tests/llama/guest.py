@@ -256,6 +256,7 @@ def run(mode, model, out):
         if watch:
             summary["far_bytes_a_token"] = watch.far_bytes / max(watch.looks, 1)
             summary["fast_bytes"] = watch.fast_bytes / max(watch.looks, 1)
+            summary["visits"] = watch.visits
             watch.active = -1
         summary["moves"] = figure("stats/moves") - moves
         summary["generated"] = sessions.generated

@@ -58,8 +58,8 @@ class Cache:
     STEP = 64  # what the server aligns its buffers to
 
     def laid_out(self, memory, tokens):
-        """Offsets in `memory` where a cache may begin: the last token that each slot has used has bytes that are not zero,
-        what follows it has none."""
+        """Offsets in `memory` where a cache may begin: the last token that each slot has used has bytes that are not
+        zero, what follows it has none."""
         used = memory[: len(memory) // self.STEP * self.STEP].view(np.uint64).reshape(-1, self.STEP // 8).any(axis=1)
         before = np.concatenate(([0], np.cumsum(used)))
         at = np.arange(max(len(used) - self.layout.bytes // self.STEP + 1, 0))
@@ -99,7 +99,7 @@ class Residency(Cache):
         return np.asarray(self.region.query(self.index))["tier"].copy()
 
     def check_layout(self, tokens):
-        """The cache is where it is thought to be, with so many tokens of each slot used. Reads, so it counts as a use."""
+        """The cache is where it is thought to be, so many tokens of each slot used. Reads, so it counts as a use."""
         memory = self.region.memory(int(self.first) * self.block, self.layout.bytes).numpy(np.uint8)
         return len(self.laid_out(memory, tokens)) == 1
 

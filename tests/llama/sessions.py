@@ -93,8 +93,9 @@ class Watch(threading.Thread):
 
     def begin(self):
         """While a session talks: times looked, bytes that a token of it reads from the far tiers, bytes of the cache in
-        the fast one."""
+        the fast one. And for each visit: who, how long, and the bytes times the seconds that they were far."""
         self.looks = self.far_bytes = self.fast_bytes = 0
+        self.visits = []
 
     def shares(self):
         """Of each session's bytes in use, how many are in the fast tier; how many of the active one's are not."""
@@ -107,11 +108,18 @@ class Watch(threading.Thread):
         mib = 1 << 20
         with open(self.file, "w") as f:
             print("seconds,active," + ",".join(f"slot{s}" for s in range(SESSIONS)) + ",fast_mib", file=f)
+            last = time.monotonic()
             while not self.ended.wait(self.EVERY_S):
+                now = time.monotonic()
+                passed, last = now - last, now
                 shares, far, fast = self.shares()
                 if self.active >= 0 and self.used[self.active]:
                     self.looks += 1
                     self.far_bytes += far
+                    if not self.visits or self.visits[-1][0] != self.active:
+                        self.visits.append([self.active, 0, 0])
+                    self.visits[-1][1] += passed
+                    self.visits[-1][2] += far * passed
                     self.fast_bytes += int(fast) * self.residency.block
                 row = [f"{time.monotonic() - self.start_s:.2f}", str(self.active), *(f"{100 * s:.1f}" for s in shares)]
                 print(",".join(row) + f",{fast * self.residency.block / mib:.2f}", file=f, flush=True)
