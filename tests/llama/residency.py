@@ -99,8 +99,14 @@ class Residency(Cache):
         return np.asarray(self.region.query(self.index))["tier"].copy()
 
     def check_layout(self, tokens):
-        """The cache is where it is thought to be, so many tokens of each slot used. Reads, so it counts as a use."""
-        memory = self.region.memory(int(self.first) * self.block, self.layout.bytes).numpy(np.uint8)
+        """The cache is where it is thought to be, so many tokens of each slot used. Reads, so it counts as a use: no more
+        than it takes."""
+        region = self.region.memory(int(self.first) * self.block, self.layout.bytes).numpy(np.uint8)
+        memory = np.zeros(self.layout.bytes, np.uint8)
+        for slot in range(self.layout.slots):
+            for start, end in self.layout.ranges(slot, tokens):
+                part = slice(end - self.layout.row, start + self.layout.part)
+                memory[part] = region[part]
         return len(self.laid_out(memory, tokens)) == 1
 
     def close(self):
