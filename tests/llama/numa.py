@@ -3,7 +3,7 @@
 demotion.
 
 Node 0 gets as small as the fast tier: what the KV cache has there, and what is free above the mark down to which the
-kernel promotes, is as much as the tier's capacity, or up to 4 MiB more. Huge pages that cannot go away have the rest:
+kernel promotes, is as much as the tier's capacity, or a few MiB more. Huge pages that cannot go away have the rest:
 they yield where it gets less, as when other memory of the server is promoted, too, and take back where it gets more.
 """
 
