@@ -233,7 +233,7 @@ void census_advance(struct census *c, struct heat_rates *rates, uint32_t now, ui
 	for (unsigned int i = 0; i < HEAT_COUNTS; i++)
 		for (unsigned int cell = 0; cell < HEAT_CELLS; cell++)
 			if (c->ages[i][cell])
-				rates->exposure[i][step[cell] / HEAT_STEPS] +=
+				rates->exposure[i][step[cell] / HEAT_BIN_STEPS] +=
 					(double)c->ages[i][cell] * since / HEAT_SEC;
 	if (c->nr)
 		sweep(c, since);

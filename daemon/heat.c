@@ -18,15 +18,18 @@
 #define CLASS_USES	30.0
 #define GUESS_USES	4.0
 
-/* Up to this octave (5 s) the guess does not go by what was learned of shorter times. */
-#define GUESS_OCTAVES	9
+/* Up to this idle time, in seconds, the guess does not go by what was learned of shorter times. */
+#define GUESS_ALONE	5.0
+
+/* Bins in an octave of idle times. */
+#define PARTS		(HEAT_STEPS / HEAT_BIN_STEPS)
 
 #define HINTS		(HEAT_PREFETCH | HEAT_COLD | HEAT_DONE | HEAT_SHARED)
 
 unsigned int heat_see(struct heat *h, struct heat_rates *rates, const struct heat_look *look, uint32_t now,
 		      uint32_t since)
 {
-	unsigned int saw = 0, count, octave;
+	unsigned int saw = 0, count, bin;
 	uint32_t idle;
 
 	if (!(look->flags & HEAT_PRESENT)) {
@@ -70,8 +73,8 @@ unsigned int heat_see(struct heat *h, struct heat_rates *rates, const struct hea
 		h->hinted = now - IDLE_MAX;
 
 	count = heat_count_class(h->uses);
-	octave = heat_step(now, h->used) / HEAT_STEPS;
-	rates->exposure[count][octave] += (double)since / HEAT_SEC;
+	bin = heat_step(now, h->used) / HEAT_BIN_STEPS;
+	rates->exposure[count][bin] += (double)since / HEAT_SEC;
 	if (look->used) {
 		saw |= HEAT_SAW_USE;
 		if (h->flags & HEAT_PROMOTED)
@@ -80,7 +83,7 @@ unsigned int heat_see(struct heat *h, struct heat_rates *rates, const struct hea
 		h->flags |= HEAT_FRESH;
 		/* a block in use all the time is used once in each such stretch, not once for ever */
 		if (idle >= HEAT_EPISODE || now / HEAT_EPISODE != h->used / HEAT_EPISODE) {
-			rates->uses[count][octave] += 1;
+			rates->uses[count][bin] += 1;
 			if (h->uses < UINT8_MAX)
 				h->uses++;
 		}
@@ -99,64 +102,80 @@ void heat_age(struct heat_rates *rates, uint32_t now, uint32_t half_life)
 		return;
 	rates->aged = now;
 	for (unsigned int c = 0; c < HEAT_COUNTS; c++) {
-		for (unsigned int o = 0; o < HEAT_OCTAVES; o++) {
-			rates->uses[c][o] /= 2;
-			rates->exposure[c][o] /= 2;
+		for (unsigned int b = 0; b < HEAT_BINS; b++) {
+			rates->uses[c][b] /= 2;
+			rates->exposure[c][b] /= 2;
 		}
+	}
+}
+
+/* How long a bin lasts, in seconds, and the idle time in its middle. */
+static double span_of(unsigned int bin)
+{
+	return (double)(1u << bin / PARTS) / PARTS / HEAT_SEC;
+}
+
+static double middle_of(unsigned int bin)
+{
+	return span_of(bin) * (PARTS + bin % PARTS + 0.5);
+}
+
+/*
+ * Uses a second in each bin, by all blocks together: a block is expected to be used again within about as long as it has
+ * been idle. Where no block has been idle for so long yet, at most as often as in the bin before, for as many times longer
+ * as it has been idle: else all that grew old would seem to be worth more than what is used.
+ */
+static void rates_of_all(const struct heat_rates *rates, double rate[HEAT_BINS])
+{
+	for (unsigned int b = 0; b < HEAT_BINS; b++) {
+		double middle = middle_of(b), guess = 1 / (4 * (middle + 10)), uses = 0, exposure = 0;
+
+		for (unsigned int c = 0; c < HEAT_COUNTS; c++) {
+			uses += rates->uses[c][b];
+			exposure += rates->exposure[c][b];
+		}
+		if (middle > GUESS_ALONE && guess > rate[b - 1] * middle_of(b - 1) / middle)
+			guess = rate[b - 1] * middle_of(b - 1) / middle;
+		rate[b] = (uses + GUESS_USES) / (exposure + GUESS_USES / guess);
 	}
 }
 
 /*
- * Uses a second at the middle of each octave, by all blocks together: a block is expected to be used again within about
- * as long as it has been idle. Where no block has been idle for so long yet, half as often as in the octave before at most:
- * else all that grew old would seem to be worth more than what is used.
+ * The same by blocks of a class: as of all blocks, so many times as often. How many times changes with the idle time: what
+ * was seen at shorter ones tells as far as uses at this one do not. (Blocks used often come back much sooner than others, but
+ * what has not come back after half an hour is much the same.)
  */
-static void rates_of_all(const struct heat_rates *rates, double rate[HEAT_OCTAVES])
-{
-	for (unsigned int o = 0; o < HEAT_OCTAVES; o++) {
-		double guess = 1 / (4 * (1.5 * (1u << o) / HEAT_SEC + 10)), uses = 0, exposure = 0;
-
-		for (unsigned int c = 0; c < HEAT_COUNTS; c++) {
-			uses += rates->uses[c][o];
-			exposure += rates->exposure[c][o];
-		}
-		if (o >= GUESS_OCTAVES && guess > rate[o - 1] / 2)
-			guess = rate[o - 1] / 2;
-		rate[o] = (uses + GUESS_USES) / (exposure + GUESS_USES / guess);
-	}
-}
-
-/* The same by blocks of a class: as of all blocks, so many times as often, as far as their own uses do not tell. */
-static void rates_of_class(const struct heat_rates *rates, unsigned int count, const double *all,
-			   double rate[HEAT_OCTAVES])
+static void rates_of_class(const struct heat_rates *rates, unsigned int count, const double *all, double rate[HEAT_BINS])
 {
 	static const double guess[HEAT_COUNTS] = { 0.5, 1, 2, 3, 5, 8 };
 	double uses = 0, expected = 0, times;
 
-	for (unsigned int o = 0; o < HEAT_OCTAVES; o++) {
-		uses += rates->uses[count][o];
-		expected += rates->exposure[count][o] * all[o];
+	for (unsigned int b = 0; b < HEAT_BINS; b++) {
+		uses += rates->uses[count][b];
+		expected += rates->exposure[count][b] * all[b];
 	}
 	times = (uses + CLASS_USES * guess[count]) / (expected + CLASS_USES);
-	for (unsigned int o = 0; o < HEAT_OCTAVES; o++)
-		rate[o] = (rates->uses[count][o] + CLASS_USES) /
-			  (rates->exposure[count][o] + CLASS_USES / (all[o] * times));
+	for (unsigned int b = 0; b < HEAT_BINS; b++) {
+		times = (rates->uses[count][b] + CLASS_USES * times) /
+			(rates->exposure[count][b] * all[b] + CLASS_USES);
+		rate[b] = all[b] * times;
+	}
 }
 
 /*
  * Uses a second over the stretch of time ahead that looks best. The rate of this moment alone would send away a block
  * just before the time when such blocks usually come back (after the pause that a session makes).
  */
-static double index_of(const double *rate, unsigned int octave)
+static double index_of(const double *rate, unsigned int bin)
 {
 	double alive = 1, uses = 0, time = 0, best = 0;
 
-	for (unsigned int o = octave; o < HEAT_OCTAVES; o++) {
-		double span = (1u << o) * (o == octave ? 0.5 : 1.0) / HEAT_SEC;
-		double survive = exp(-rate[o] * span);
+	for (unsigned int b = bin; b < HEAT_BINS; b++) {
+		double span = span_of(b) * (b == bin ? 0.5 : 1.0);
+		double survive = exp(-rate[b] * span);
 
 		uses += alive * (1 - survive);
-		time += alive * (1 - survive) / rate[o];
+		time += alive * (1 - survive) / rate[b];
 		alive *= survive;
 		if (uses / time > best)
 			best = uses / time;
@@ -165,31 +184,31 @@ static double index_of(const double *rate, unsigned int octave)
 }
 
 /*
- * The octaves that are one, because blocks are not looked at more often: a block in use all the time is seen just when
- * they end, one seen early in them is not used any less. Looks may come half a round late.
+ * The bins that are one, because blocks are not looked at more often, whole octaves: a block in use all the time is seen
+ * just when they end, one seen early in them is not used any less. Looks may come half a round late.
  */
-static unsigned int blind_octaves(uint32_t blind)
+static unsigned int blind_bins(uint32_t blind)
 {
-	unsigned int nr = 0;
+	unsigned int octaves = 0;
 
-	while (nr < HEAT_OCTAVES && (blind + blind / 2) >> nr)
-		nr++;
-	return nr;
+	while (octaves < HEAT_OCTAVES && (blind + blind / 2) >> octaves)
+		octaves++;
+	return octaves * HEAT_STEPS / HEAT_BIN_STEPS;
 }
 
-/* What was seen in the octaves that are one, in equal parts. */
-static void blur(struct heat_rates *rates, unsigned int octaves)
+/* What was seen in the bins that are one, in equal parts. */
+static void blur(struct heat_rates *rates, unsigned int bins)
 {
-	for (unsigned int c = 0; c < HEAT_COUNTS && octaves; c++) {
+	for (unsigned int c = 0; c < HEAT_COUNTS && bins; c++) {
 		double uses = 0, exposure = 0;
 
-		for (unsigned int o = 0; o < octaves; o++) {
-			uses += rates->uses[c][o];
-			exposure += rates->exposure[c][o];
+		for (unsigned int b = 0; b < bins; b++) {
+			uses += rates->uses[c][b];
+			exposure += rates->exposure[c][b];
 		}
-		for (unsigned int o = 0; o < octaves; o++) {
-			rates->uses[c][o] = uses / octaves;
-			rates->exposure[c][o] = exposure / octaves;
+		for (unsigned int b = 0; b < bins; b++) {
+			rates->uses[c][b] = uses / bins;
+			rates->exposure[c][b] = exposure / bins;
 		}
 	}
 }
@@ -205,15 +224,15 @@ static unsigned int key_of(double log2_rate)
  * Blocks that came back when they were looked at last are as hot as each other, however often they did before, and not
  * colder than any that did not: who reads them once a token is not seen more often than who reads them once a round.
  */
-static void level(const struct heat_rates *seen, struct heat_keys *keys, unsigned int octaves)
+static void level(const struct heat_rates *seen, struct heat_keys *keys, unsigned int bins)
 {
-	unsigned int end = octaves * HEAT_STEPS, top;
+	unsigned int end = bins * HEAT_BIN_STEPS, top;
 	double uses = GUESS_USES, time = GUESS_USES * seen->blind / HEAT_SEC;
 
 	for (unsigned int c = 1; c < HEAT_COUNTS; c++) {
-		for (unsigned int o = 0; o < octaves; o++) {
-			uses += seen->uses[c][o];
-			time += seen->exposure[c][o];
+		for (unsigned int b = 0; b < bins; b++) {
+			uses += seen->uses[c][b];
+			time += seen->exposure[c][b];
 		}
 	}
 	top = key_of(log2(uses / time));
@@ -226,30 +245,30 @@ static void level(const struct heat_rates *seen, struct heat_keys *keys, unsigne
 
 void heat_rank(const struct heat_rates *rates, struct heat_keys *keys)
 {
-	unsigned int blind = blind_octaves(rates->blind);
+	unsigned int blind = blind_bins(rates->blind);
 	struct heat_rates seen = *rates;
-	double all[HEAT_OCTAVES];
+	double all[HEAT_BINS];
 
 	blur(&seen, blind);
 	rates_of_all(&seen, all);
 	for (unsigned int c = 0; c < HEAT_COUNTS; c++) {
-		double rate[HEAT_OCTAVES], index[HEAT_OCTAVES];
+		double rate[HEAT_BINS], index[HEAT_BINS];
 
 		rates_of_class(&seen, c, all, rate);
-		for (unsigned int o = 0; o < HEAT_OCTAVES; o++)
-			index[o] = log2(index_of(rate, o));
+		for (unsigned int b = 0; b < HEAT_BINS; b++)
+			index[b] = log2(index_of(rate, b));
 		for (unsigned int s = 0; s < HEAT_IDLE_STEPS; s++) {
-			/* between the middles of two octaves, so that order within an octave is by idle time too */
-			double at = ((double)s + 0.5) / HEAT_STEPS - 0.5;
-			unsigned int o = at < 0 ? 0 : (unsigned int)at;
-			unsigned int next = o + 1 < HEAT_OCTAVES ? o + 1 : o;
-			double part = at < 0 ? 0 : at - o;
+			/* between the middles of two bins, so that order within a bin is by idle time too */
+			double at = ((double)s + 0.5) / HEAT_BIN_STEPS - 0.5;
+			unsigned int b = at < 0 ? 0 : (unsigned int)at;
+			unsigned int next = b + 1 < HEAT_BINS ? b + 1 : b;
+			double part = at < 0 ? 0 : at - b;
 
-			if (s < blind * HEAT_STEPS) {
-				o = blind - 1;
+			if (s < blind * HEAT_BIN_STEPS) {
+				b = blind - 1;
 				part = 0;
 			}
-			keys->key[c][s] = (uint16_t)key_of(index[o] * (1 - part) + index[next] * part);
+			keys->key[c][s] = (uint16_t)key_of(index[b] * (1 - part) + index[next] * part);
 		}
 	}
 	if (blind)

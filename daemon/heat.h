@@ -80,11 +80,17 @@ struct heat_look {
 #define HEAT_COUNTS		6
 /* What a key depends on besides the time of the last use: the class of the count, by one of five sets of hints. */
 #define HEAT_CLASSES		(HEAT_COUNTS * 5)
-/* Classes of idle times: powers of two of hundredths of a second, 2^23 is 23 hours. */
+/* Octaves of idle times: powers of two of hundredths of a second, 2^23 is 23 hours. */
 #define HEAT_OCTAVES		24
 /* Steps an octave in the key table. */
 #define HEAT_STEPS		8
 #define HEAT_IDLE_STEPS		(HEAT_OCTAVES * HEAT_STEPS)
+/*
+ * Classes of idle times that rates are learned for: half octaves. In whole ones a block that is expected back within five
+ * minutes is not told from one that is within eight.
+ */
+#define HEAT_BIN_STEPS		4
+#define HEAT_BINS		(HEAT_IDLE_STEPS / HEAT_BIN_STEPS)
 
 /* Keys: larger is hotter. 32 steps are a factor of two in the rate of uses. */
 #define HEAT_KEYS		2048
@@ -103,8 +109,8 @@ struct heat_look {
  *		idle for no longer, nothing is known but that it was used. 0 where every use is told
  */
 struct heat_rates {
-	double uses[HEAT_COUNTS][HEAT_OCTAVES];
-	double exposure[HEAT_COUNTS][HEAT_OCTAVES];
+	double uses[HEAT_COUNTS][HEAT_BINS];
+	double exposure[HEAT_COUNTS][HEAT_BINS];
 	uint32_t aged;
 	uint32_t blind;
 };

@@ -207,11 +207,11 @@ static void test_exposure(void)
 		}
 	}
 	for (unsigned int c = 0; c < HEAT_COUNTS; c++) {
-		for (unsigned int o = 0; o < HEAT_OCTAVES; o++) {
-			double diff = each.exposure[c][o] - rates.exposure[c][o];
+		for (unsigned int b = 0; b < HEAT_BINS; b++) {
+			double diff = each.exposure[c][b] - rates.exposure[c][b];
 
 			worst = diff > worst ? diff : -diff > worst ? -diff : worst;
-			worst += each.uses[c][o] != rates.uses[c][o];
+			worst += each.uses[c][b] != rates.uses[c][b];
 		}
 	}
 	check(worst < 1e-3, "what is learned from the counts is what each block would have told");
