@@ -41,6 +41,8 @@
  * @interval_ms: between the last tick and the one before
  * @ticked:	time of the last tick, CLOCK_MONOTONIC in ms
  * @reported:	time of the last report
+ * @refreshed:	time of the last look at all that tiers say, in the same ms
+ * @sizes:	bit mask of the size classes that were looked at then
  * @tick_us:	processor time of the last tick
  * @cpu_us:	of all ticks
  * @ticks:	how many there were
@@ -72,6 +74,8 @@ struct kvoffd {
 	uint64_t interval_ms;
 	uint64_t ticked;
 	uint64_t reported;
+	uint64_t refreshed;
+	unsigned int sizes;
 	uint64_t tick_us;
 	uint64_t cpu_us;
 	uint64_t ticks;

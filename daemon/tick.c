@@ -14,6 +14,9 @@
 /* With nothing to look after, only the report keeps the daemon awake. */
 #define IDLE_MS		1000
 
+/* What does not change with every block is read so often; the kernel refuses what is no longer right. */
+#define REFRESH_MS	1000
+
 /* Longer rounds of samples count as this one, a day. */
 #define ROUND_MAX	(24u * 3600 * HEAT_SEC)
 
@@ -197,8 +200,15 @@ void tick(struct kvoffd *d)
 
 	for (size_t i = 0; i < d->regions.nr; i++)
 		sizes |= 1u << d->regions.region[i]->size_class;
-	if (tiers_refresh(&d->tiers, sizes))
-		tiers_set_links(&d->tiers, d->control, &d->conf);
+	/* opening a file of sysfs costs more than looking at thousands of blocks */
+	if (now_ms - d->refreshed < REFRESH_MS && !(sizes & ~d->sizes)) {
+		tiers_room(&d->tiers, sizes);
+	} else {
+		if (tiers_refresh(&d->tiers, sizes))
+			tiers_set_links(&d->tiers, d->control, &d->conf);
+		d->refreshed = now_ms;
+		d->sizes = sizes;
+	}
 	for (unsigned int t = 0; t < KVOFF_MAX_TIERS; t++)
 		speed[t] = d->tiers.tier[t].bandwidth_mbps;
 	act_tick(&d->act, (const uint32_t (*)[KVOFF_MAX_TIERS])d->tiers.budget_mbps, speed, d->interval_ms);

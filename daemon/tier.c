@@ -81,6 +81,23 @@ static bool compare(const struct tiers *tiers, const struct tiers *before)
 	return changed;
 }
 
+void tiers_room(struct tiers *tiers, unsigned int sizes)
+{
+	for (unsigned int t = 0; t < KVOFF_MAX_TIERS; t++) {
+		struct tier *tier = &tiers->tier[t];
+
+		for (unsigned int c = 0; tier->present && c < KVOFF_NR_BLOCK_SIZES; c++) {
+			struct tier_pool *pool = &tier->pools[c];
+			unsigned int kib = (KVOFF_BLOCK_SIZE_MIN >> 10) << c;
+
+			if (!(sizes & (1u << c)))
+				continue;
+			attr_number(&pool->filled, TIERS "/%s/pools/%ukB/filled_bytes", tier->name, kib);
+			attr_number(&pool->free, TIERS "/%s/pools/%ukB/free_bytes", tier->name, kib);
+		}
+	}
+}
+
 bool tiers_refresh(struct tiers *tiers, unsigned int sizes)
 {
 	struct tiers before = *tiers;
@@ -101,11 +118,10 @@ bool tiers_refresh(struct tiers *tiers, unsigned int sizes)
 
 			if (!(sizes & (1u << c)))
 				continue;
-			attr_number(&pool->filled, TIERS "/%s/pools/%ukB/filled_bytes", tier->name, kib);
-			attr_number(&pool->free, TIERS "/%s/pools/%ukB/free_bytes", tier->name, kib);
 			attr_number(&pool->used, TIERS "/%s/pools/%ukB/used_bytes", tier->name, kib);
 		}
 	}
+	tiers_room(tiers, sizes);
 	return compare(tiers, &before);
 }
 

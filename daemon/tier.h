@@ -133,4 +133,7 @@ void tiers_set_links(struct tiers *tiers, int control, const struct conf *conf);
  */
 bool tiers_refresh(struct tiers *tiers, unsigned int sizes);
 
+/** tiers_room - of that, only how much room pools have, which changes with every block */
+void tiers_room(struct tiers *tiers, unsigned int sizes);
+
 #endif /* KVOFFD_TIER_H */
