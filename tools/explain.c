@@ -143,8 +143,8 @@ static int block_at(const struct view *v, const struct kvoff_region_info *r, uin
 		return 0;
 	}
 	if (offset < KVOFF_OFF_WINDOW(0)) {
-		complain("process %d: %#" PRIx64 " is in the shared arrays of region %u, not in a block", q->pid, q->address,
-			 r->id);
+		complain("process %d: %#" PRIx64 " is in the shared arrays of region %u, not in a block", q->pid,
+			 q->address, r->id);
 		return EXIT_FAILED;
 	}
 	for (block = 0; block < high; block++) {
@@ -155,8 +155,8 @@ static int block_at(const struct view *v, const struct kvoff_region_info *r, uin
 			return 0;
 		}
 	}
-	complain("process %d: %#" PRIx64 " is in a window of region %u, in a frame that holds no block", q->pid, q->address,
-		 r->id);
+	complain("process %d: %#" PRIx64 " is in a window of region %u, in a frame that holds no block", q->pid,
+		 q->address, r->id);
 	return EXIT_FAILED;
 }
 
@@ -249,9 +249,9 @@ static void block_people(const struct seen *s, const struct around *a, int pid, 
 {
 	const struct kvoff_region_info *r = &a->region;
 
-	printf("region %u (%s%s%s, tenant %s, process %d), block %" PRIu64 " of %s\n", r->id, *r->name ? r->name : r->label,
-	       *r->name && *r->label ? ", " : "", *r->name ? r->label : "", r->tenant, r->pid, s->block,
-	       size_format(r->block_size).s);
+	printf("region %u (%s%s%s, tenant %s, process %d), block %" PRIu64 " of %s\n", r->id,
+	       *r->name ? r->name : r->label, *r->name && *r->label ? ", " : "", *r->name ? r->label : "", r->tenant,
+	       r->pid, s->block, size_format(r->block_size).s);
 	printf("  bytes   %" PRIu64 " to %" PRIu64 " of the region", s->block * r->block_size,
 	       (s->block + 1) * r->block_size - 1);
 	if (address)

@@ -71,7 +71,8 @@ void explain_why(FILE *out, const struct seen *s, const struct around *a)
 /* What kvoffd's rules make of it. */
 static void by_the_rules(FILE *out, const struct seen *s, const struct tier *t, const struct tiers *tiers)
 {
-	bool cold = s->hints & KVOFF_HINT_COLD, prefetch = s->hints & KVOFF_HINT_PREFETCH, faster = false, slower = false;
+	bool cold = s->hints & KVOFF_HINT_COLD, prefetch = s->hints & KVOFF_HINT_PREFETCH;
+	bool faster = false, slower = false;
 	unsigned int i;
 
 	for (i = 0; i < tiers->nr; i++) {
@@ -94,7 +95,7 @@ static void by_the_rules(FILE *out, const struct seen *s, const struct tier *t, 
 		fputs("it goes down when its tier is short of room or a hotter block is to have its place, and others here are not colder",
 		      out);
 	if (!faster && !slower)
-		fputs("nothing: all tiers are equally fast", out);
+		fputs("nothing: no tier is faster or slower", out);
 }
 
 void explain_next(FILE *out, const struct seen *s, const struct around *a)
@@ -105,7 +106,8 @@ void explain_next(FILE *out, const struct seen *s, const struct around *a)
 	if (KVOFF_LOC_FLAGS(s->location) & KVOFF_STATE_POISONED)
 		fputs("it can be used again when its client has discarded or freed it", out);
 	else if (!(KVOFF_LOC_FLAGS(s->location) & KVOFF_STATE_PRESENT))
-		fprintf(out, "it gets memory when it is %s", a->region.flags & KVOFF_REGION_FRAMED ? "allocated" : "first used");
+		fprintf(out, "it gets memory when it is %s",
+			a->region.flags & KVOFF_REGION_FRAMED ? "allocated" : "first used");
 	else if (!t)
 		fputs("not known: its tier is gone", out);
 	else if (!strcmp(t->state, "draining"))

@@ -3,8 +3,8 @@
 # Suites that run against the module in the emulated machine, with the kernel's own test harness. They are built in
 # the Debian 13 root only, which has the harness and liburing; elsewhere they are skipped.
 kst-harness	:= $(wildcard /usr/include/kselftest/kselftest_harness.h)
-kst-suites	:= name-stays no-torn-bytes write-races refused-moves twins seal named named-storms named-tool explain-tool \
-		   framed framed-moves windows acquire commit gone bad-input bad-mappings sharing bad-tiers \
+kst-suites	:= name-stays no-torn-bytes write-races refused-moves twins seal named named-storms named-tool \
+		   explain-tool framed framed-moves windows acquire commit gone bad-input bad-mappings sharing bad-tiers \
 		   tenants tenant-quota spies nobody storms batches sampling sysfs tracepoints drain poison \
 		   poison-free poison-framed movable twin-cost
 # these make allocations fail, by nth.c

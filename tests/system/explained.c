@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A client of blocks of 64 KiB: fills memory, says so, and uses the addresses that it reads from its input, the last one
- * over and over, until its input ends.
+ * A client of blocks of 64 KiB: fills memory, says so, and uses the addresses that it reads from its input, the last
+ * one over and over, until its input ends.
  *
  * usage: kvoff-explained MEGABYTES
  */
