@@ -184,16 +184,12 @@ static double index_of(const double *rate, unsigned int bin)
 }
 
 /*
- * The bins that are one, because blocks are not looked at more often, whole octaves: a block in use all the time is seen
- * just when they end, one seen early in them is not used any less. Looks may come half a round late.
+ * The steps of the key table that are one, because blocks are not looked at more often: a block in use all the time is
+ * seen just when they end, one seen early in them is not used any less.
  */
-static unsigned int blind_bins(uint32_t blind)
+static unsigned int blind_steps(uint32_t blind)
 {
-	unsigned int octaves = 0;
-
-	while (octaves < HEAT_OCTAVES && (blind + blind / 2) >> octaves)
-		octaves++;
-	return octaves * HEAT_STEPS / HEAT_BIN_STEPS;
+	return blind ? heat_step(blind, 0) + 1 : 0;
 }
 
 /* What was seen in the bins that are one, in equal parts. */
@@ -224,9 +220,9 @@ static unsigned int key_of(double log2_rate)
  * Blocks that came back when they were looked at last are as hot as each other, however often they did before, and not
  * colder than any that did not: who reads them once a token is not seen more often than who reads them once a round.
  */
-static void level(const struct heat_rates *seen, struct heat_keys *keys, unsigned int bins)
+static void level(const struct heat_rates *seen, struct heat_keys *keys, unsigned int end, unsigned int bins)
 {
-	unsigned int end = bins * HEAT_BIN_STEPS, top;
+	unsigned int top;
 	double uses = GUESS_USES, time = GUESS_USES * seen->blind / HEAT_SEC;
 
 	for (unsigned int c = 1; c < HEAT_COUNTS; c++) {
@@ -245,11 +241,11 @@ static void level(const struct heat_rates *seen, struct heat_keys *keys, unsigne
 
 void heat_rank(const struct heat_rates *rates, struct heat_keys *keys)
 {
-	unsigned int blind = blind_bins(rates->blind);
+	unsigned int blind = blind_steps(rates->blind), bins = (blind + HEAT_BIN_STEPS - 1) / HEAT_BIN_STEPS;
 	struct heat_rates seen = *rates;
 	double all[HEAT_BINS];
 
-	blur(&seen, blind);
+	blur(&seen, bins);
 	rates_of_all(&seen, all);
 	for (unsigned int c = 0; c < HEAT_COUNTS; c++) {
 		double rate[HEAT_BINS], index[HEAT_BINS];
@@ -264,15 +260,16 @@ void heat_rank(const struct heat_rates *rates, struct heat_keys *keys)
 			unsigned int next = b + 1 < HEAT_BINS ? b + 1 : b;
 			double part = at < 0 ? 0 : at - b;
 
-			if (s < blind * HEAT_BIN_STEPS) {
-				b = blind - 1;
+			/* the bin in which they end is all theirs: who is past their end is as those in the next one */
+			if (blind && s < bins * HEAT_BIN_STEPS + HEAT_BIN_STEPS / 2) {
+				b = s < blind || bins == HEAT_BINS ? bins - 1 : bins;
 				part = 0;
 			}
 			keys->key[c][s] = (uint16_t)key_of(index[b] * (1 - part) + index[next] * part);
 		}
 	}
 	if (blind)
-		level(&seen, keys, blind);
+		level(&seen, keys, blind, bins);
 }
 
 void heat_rank_lru(struct heat_keys *keys)

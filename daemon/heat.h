@@ -105,8 +105,8 @@ struct heat_look {
  * @uses:	uses seen, by class of use count and of idle time before the use; aged
  * @exposure:	block-seconds spent in the class; aged
  * @aged:	when both were last halved
- * @blind:	for how long a block that was used is not looked at again, in hundredths of a second: as long as it is
- *		idle for no longer, nothing is known but that it was used. 0 where every use is told
+ * @blind:	for how long a block in use may not be seen so again, in hundredths of a second: while it is idle for no
+ *		longer, nothing is known but that it was used. 0 where every use is told
  */
 struct heat_rates {
 	double uses[HEAT_COUNTS][HEAT_BINS];

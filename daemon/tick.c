@@ -67,6 +67,9 @@ static void rank(const struct kvoffd *d, struct region *region, uint32_t now)
 {
 	region->ranked = now;
 	region->rates.blind = region->touched ? 0 : sample_round();
+	/* samples may come a bit late, and are seen at the next tick */
+	if (region->rates.blind)
+		region->rates.blind += region->rates.blind / 4 + (uint32_t)(d->interval_ms * HEAT_SEC / 1000);
 	if (d->conf.policy == DECIDE_LRU)
 		heat_rank_lru(&region->keys);
 	else

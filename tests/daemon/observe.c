@@ -245,6 +245,7 @@ static void test_samples(void)
 	static struct heat_keys keys;
 	struct observed observed = { 0 };
 	unsigned int low = HEAT_KEYS, high = 0, idle = 0;
+	bool fast = true;
 
 	setup();
 	for (unsigned int t = 0; t < 1200; t++) {
@@ -263,7 +264,8 @@ static void test_samples(void)
 		region_look(&region, 0x3, now, &observed);
 	}
 	check(!region.touched, "samples are not what clients tell");
-	region.rates.blind = 2 * HEAT_SEC;
+	/* a round, and a half for those that are late */
+	region.rates.blind = 3 * HEAT_SEC;
 	heat_rank(&region.rates, &keys);
 	for (unsigned int b = 0; b < SOME; b++) {
 		unsigned int key = heat_key(&heat[b], &keys, now, 0);
@@ -278,6 +280,9 @@ static void test_samples(void)
 	}
 	check(low == high, "of blocks in use all the time none is hotter for being seen later, or for longer");
 	check(idle + HEAT_KEY_OCTAVE < low, "those that nobody came back to are colder");
+	for (unsigned int c = 1; c < HEAT_COUNTS; c++)
+		fast &= low > keys.key[c][heat_step(32 * HEAT_SEC / 10, 0)] + (unsigned int)HEAT_KEY_OCTAVE;
+	check(fast, "as soon as they should have been seen");
 	hint[1].touches++;
 	look();
 	check(region.touched, "a touch is");
@@ -285,7 +290,7 @@ static void test_samples(void)
 
 int main(void)
 {
-	tap_plan(10 + 3 + 11 + 1 + 2 + 1 + 4);
+	tap_plan(10 + 3 + 11 + 1 + 2 + 1 + 5);
 	test_uses();
 	test_reread();
 	test_refusals();
