@@ -7,7 +7,6 @@
 #include <sys/timerfd.h>
 #include <time.h>
 
-#include "attr.h"
 #include "kvoffd.h"
 #include "log.h"
 
@@ -16,9 +15,6 @@
 
 /* What does not change with every block is read so often; the kernel refuses what is no longer right. */
 #define REFRESH_MS	1000
-
-/* Longer rounds of samples count as this one, a day. */
-#define ROUND_MAX	(24u * 3600 * HEAT_SEC)
 
 uint64_t clock_us(void)
 {
@@ -52,24 +48,13 @@ void tick_ranks(const struct kvoffd *d, uint32_t rank[KVOFF_MAX_TIERS])
 		rank[t] = d->tiers.tier[t].rank;
 }
 
-/* How long it takes until a sample has come to every block, in hundredths of a second; 0 if there are no samples. */
-static uint32_t sample_round(void)
-{
-	uint64_t interval_ms = 0, percent = 100, round;
-
-	attr_number(&interval_ms, TIER_SYSFS "/tuning/sample_interval_ms");
-	attr_number(&percent, TIER_SYSFS "/tuning/sample_percent");
-	round = percent ? interval_ms * 100 / percent / (1000 / HEAT_SEC) : 0;
-	return round < ROUND_MAX ? (uint32_t)round : ROUND_MAX;
-}
-
 static void rank(const struct kvoffd *d, struct region *region, uint32_t now)
 {
+	uint64_t round = region->touched ? 0 : d->tiers.sample_round_ms;
+
 	region->ranked = now;
-	region->rates.blind = region->touched ? 0 : sample_round();
 	/* samples may come a bit late, and are seen at the next tick */
-	if (region->rates.blind)
-		region->rates.blind += region->rates.blind / 4 + (uint32_t)(d->interval_ms * HEAT_SEC / 1000);
+	region->rates.blind = round ? (uint32_t)((round + round / 4 + d->interval_ms) * HEAT_SEC / 1000) : 0;
 	if (d->conf.policy == DECIDE_LRU)
 		heat_rank_lru(&region->keys);
 	else

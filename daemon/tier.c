@@ -13,6 +13,9 @@
 
 #define TIERS	TIER_SYSFS "/tiers"
 
+/* Longer rounds of samples count as this one, a day. */
+#define ROUND_MAX_MS	(24u * 3600 * 1000)
+
 unsigned int tiers_read(struct tiers *tiers)
 {
 	struct tier old[KVOFF_MAX_TIERS];
@@ -98,12 +101,23 @@ void tiers_room(struct tiers *tiers, unsigned int sizes)
 	}
 }
 
+static uint64_t read_sample_round(void)
+{
+	uint64_t interval_ms = 0, percent = 100, round;
+
+	attr_number(&interval_ms, TIER_SYSFS "/tuning/sample_interval_ms");
+	attr_number(&percent, TIER_SYSFS "/tuning/sample_percent");
+	round = percent ? interval_ms * 100 / percent : 0;
+	return round < ROUND_MAX_MS ? round : ROUND_MAX_MS;
+}
+
 bool tiers_refresh(struct tiers *tiers, unsigned int sizes)
 {
 	struct tiers before = *tiers;
 
 	tiers_read(tiers);
 	attr_number(&tiers->reserve_percent, TIER_SYSFS "/tuning/reserve_percent");
+	tiers->sample_round_ms = read_sample_round();
 	for (unsigned int t = 0; t < KVOFF_MAX_TIERS; t++) {
 		struct tier *tier = &tiers->tier[t];
 

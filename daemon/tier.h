@@ -69,12 +69,14 @@ struct tier {
  * @tier:	by number
  * @nr:		how many are present
  * @reserve_percent: the kernel's share of each pool for moves
+ * @sample_round_ms: until a sample has come to every block, at most a day; 0 if there are no samples
  * @budget_mbps: of the copies from one tier to another, [from][to]; 0: no limit
  */
 struct tiers {
 	struct tier tier[KVOFF_MAX_TIERS];
 	unsigned int nr;
 	uint64_t reserve_percent;
+	uint64_t sample_round_ms;
 	uint32_t budget_mbps[KVOFF_MAX_TIERS][KVOFF_MAX_TIERS];
 };
 
