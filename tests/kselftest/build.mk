@@ -13,6 +13,8 @@ kst-suites	+= $(kst-nth)
 
 # what only some of them need
 drain-more	:= drains.c
+explain-tool-more := tool.c
+named-tool-more	:= tool.c
 poison-more	:= poison_rig.c
 poison-free-more := poison_rig.c
 poison-framed-more := poison_rig.c

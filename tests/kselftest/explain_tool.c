@@ -5,10 +5,10 @@
  */
 #include <kselftest_harness.h>
 
-#include <libgen.h>
 #include <sys/mman.h>
 
 #include "framed_rig.h"
+#include "tool.h"
 
 #define BS	(64 * KIB)
 #define NR	8
@@ -17,20 +17,14 @@ FIXTURE(explain_tool)
 {
 	struct rig rig;
 	struct region *r;
-	char tool[256];
-	char out[8192];
-	int status;
+	struct tool tool;
 };
 
 FIXTURE_SETUP(explain_tool)
 {
-	char self_path[200] = "";
-
 	ASSERT_EQ(0, rig_up(&self->rig, BS, 64 * BS));
 	ASSERT_EQ(0, sysfs_write("tuning/sample_interval_ms", "0"));
-	ASSERT_LT(0, readlink("/proc/self/exe", self_path, sizeof(self_path) - 1));
-	snprintf(self->tool, sizeof(self->tool), "%s/kvoffctl", dirname(self_path));
-	if (access(self->tool, X_OK))
+	if (tool_find(&self->tool))
 		SKIP(return, "there is no kvoffctl beside this program");
 	self->r = rig_region(&self->rig, BS, NR);
 	ASSERT_NE(NULL, self->r);
@@ -45,32 +39,11 @@ FIXTURE_TEARDOWN(explain_tool)
 	EXPECT_EQ(0, sysfs_write("tuning/sample_interval_ms", "5000"));
 }
 
-/* What it said, errors included. */
-__attribute__((format(printf, 2, 3)))
-static const char *explain(FIXTURE_DATA(explain_tool) *self, const char *fmt, ...)
-{
-	char arguments[256], command[600];
-	va_list ap;
-	FILE *f;
-	size_t n;
-
-	va_start(ap, fmt);
-	vsnprintf(arguments, sizeof(arguments), fmt, ap);
-	va_end(ap);
-	snprintf(command, sizeof(command), "%s explain %s 2>&1", self->tool, arguments);
-	f = popen(command, "r");
-	if (!f)
-		return "";
-	n = fread(self->out, 1, sizeof(self->out) - 1, f);
-	self->out[n] = 0;
-	self->status = pclose(f);
-	self->status = WIFEXITED(self->status) ? WEXITSTATUS(self->status) : -1;
-	return self->out;
-}
-
 #define SAYS(text, exit_code, ...) do {								\
-		EXPECT_NE(NULL, strstr(explain(self, __VA_ARGS__), text)) TH_LOG("%s", self->out);	\
-		EXPECT_EQ(exit_code, self->status) TH_LOG("%s", self->out);			\
+		char arguments[256];								\
+												\
+		snprintf(arguments, sizeof(arguments), "explain " __VA_ARGS__);			\
+		TOOL_SAYS(&self->tool, text, arguments, exit_code);				\
 	} while (0)
 
 static int move_for(const struct rig *rig, const struct region *r, uint64_t block, uint32_t to, uint16_t reason)
@@ -100,16 +73,16 @@ TEST_F(explain_tool, each_reason)
 	unsigned int i;
 
 	SAYS("none: it has never moved", 0, "%u 0", r->id);
-	EXPECT_NE(NULL, strstr(self->out, "tier    dram, rank ")) TH_LOG("%s", self->out);
+	EXPECT_NE(NULL, strstr(self->tool.out, "tier    dram, rank ")) TH_LOG("%s", self->tool.out);
 	for (i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
 		uint32_t to = i % 2 ? self->rig.near : self->rig.far;
 
 		ASSERT_EQ(0, move_for(&self->rig, r, 0, to, reasons[i].code));
 		SAYS(reasons[i].text, 0, "%u 0", r->id);
-		EXPECT_NE(NULL, strstr(self->out, i % 2 ? "tier    dram," : "tier    cxl0,")) TH_LOG("%s", self->out);
+		EXPECT_NE(NULL, strstr(self->tool.out, i % 2 ? "tier    dram," : "tier    cxl0,")) TH_LOG("%s", self->tool.out);
 		/* this program has the lease, and is no kvoffd */
-		EXPECT_EQ(reasons[i].code <= 5, !!strstr(self->out, "(if kvoffd moved it")) TH_LOG("%s", self->out);
-		EXPECT_NE(NULL, strstr(self->out, "which is not kvoffd")) TH_LOG("%s", self->out);
+		EXPECT_EQ(reasons[i].code <= 5, !!strstr(self->tool.out, "(if kvoffd moved it")) TH_LOG("%s", self->tool.out);
+		EXPECT_NE(NULL, strstr(self->tool.out, "which is not kvoffd")) TH_LOG("%s", self->tool.out);
 	}
 	/* the next one there is another */
 	ASSERT_EQ(0, region_discard(r, 0, 1, NULL));
@@ -128,9 +101,9 @@ TEST_F(explain_tool, by_address)
 	ASSERT_NE(MAP_FAILED, (void *)array);
 	snprintf(block, sizeof(block), "region %u (", r->id);
 	SAYS(block, 0, "--pid %d %p", getpid(), block_at(r, 3) + 5);
-	EXPECT_NE(NULL, strstr(self->out, "block 3 of 64K")) TH_LOG("%s", self->out);
+	EXPECT_NE(NULL, strstr(self->tool.out, "block 3 of 64K")) TH_LOG("%s", self->tool.out);
 	snprintf(range, sizeof(range), "%p-%p in process %d", block_at(r, 3), block_at(r, 4), getpid());
-	EXPECT_NE(NULL, strstr(self->out, range)) TH_LOG("%s", self->out);
+	EXPECT_NE(NULL, strstr(self->tool.out, range)) TH_LOG("%s", self->tool.out);
 	SAYS("block 3 of 64K", 0, "%u %p", r->id, block_at(r, 3));
 	SAYS(range, 0, "%u 3", r->id);
 	/* empty, and still somewhere */
@@ -149,13 +122,13 @@ TEST_F(explain_tool, what_is_known_of_its_use)
 	r->hint[2].touches = 7;
 	r->hint[2].bits = KVOFF_HINT_COLD | KVOFF_HINT_SHARED;
 	SAYS("touched 7 times", 0, "%u 2", r->id);
-	EXPECT_NE(NULL, strstr(self->out, "hints   cold,shared")) TH_LOG("%s", self->out);
+	EXPECT_NE(NULL, strstr(self->tool.out, "hints   cold,shared")) TH_LOG("%s", self->tool.out);
 	SAYS("\"touches\": 7", 0, "%u 2 --json", r->id);
-	EXPECT_NE(NULL, strstr(self->out, "\"reason\": \"none\"")) TH_LOG("%s", self->out);
+	EXPECT_NE(NULL, strstr(self->tool.out, "\"reason\": \"none\"")) TH_LOG("%s", self->tool.out);
 	ASSERT_EQ(0, move_for(&self->rig, r, 1, self->rig.far, 3));
 	SAYS("demote_room ", 0, "%u 0-7", r->id);
-	EXPECT_NE(NULL, strstr(self->out, "cold,shared")) TH_LOG("%s", self->out);
-	EXPECT_NE(NULL, strstr(self->out, "4 of these blocks are empty")) TH_LOG("%s", self->out);
+	EXPECT_NE(NULL, strstr(self->tool.out, "cold,shared")) TH_LOG("%s", self->tool.out);
+	EXPECT_NE(NULL, strstr(self->tool.out, "4 of these blocks are empty")) TH_LOG("%s", self->tool.out);
 	SAYS("\"block\": 7", 0, "--json %u 0-7", r->id);
 	/* nobody has written here, and no array has a page for it */
 	SAYS("\"present\": false", 0, "--json %u 7", r->id);
@@ -170,9 +143,9 @@ TEST_F(explain_tool, framed)
 	ASSERT_EQ(0, move_for(&self->rig, &f.r, 3, self->rig.far, 4));
 	ASSERT_EQ(0, region_seal(f.r.fd, 3, 1, NULL));
 	SAYS("block 3 of 64K", 0, "--pid %d %p", getpid(), frame_of(&f, location(&f.r, 3)) + BS - 1);
-	EXPECT_NE(NULL, strstr(self->out, "demote_swap: ")) TH_LOG("%s", self->out);
-	EXPECT_NE(NULL, strstr(self->out, "sealed: ")) TH_LOG("%s", self->out);
-	EXPECT_EQ(NULL, strstr(self->out, "sampled")) TH_LOG("%s", self->out);
+	EXPECT_NE(NULL, strstr(self->tool.out, "demote_swap: ")) TH_LOG("%s", self->tool.out);
+	EXPECT_NE(NULL, strstr(self->tool.out, "sealed: ")) TH_LOG("%s", self->tool.out);
+	EXPECT_EQ(NULL, strstr(self->tool.out, "sampled")) TH_LOG("%s", self->tool.out);
 	SAYS("it gets memory when it is allocated", 0, "%u 0", f.r.id);
 	ASSERT_EQ(0, blocks_free(f.r.fd, 2, 1, NULL));
 	SAYS("in a frame that holds no block", 1, "--pid %d %p", getpid(), f.window[NEAR] + 3 * BS);

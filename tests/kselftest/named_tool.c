@@ -4,26 +4,19 @@
  */
 #include <kselftest_harness.h>
 
-#include <libgen.h>
-
 #include "named.h"
+#include "tool.h"
 
 FIXTURE(named_tool)
 {
 	struct rig rig;
-	char tool[256];
-	char out[4096];
-	int status;
+	struct tool tool;
 };
 
 FIXTURE_SETUP(named_tool)
 {
-	char self_path[200] = "";
-
 	ASSERT_EQ(0, rig_up(&self->rig, BS, 64 * BS));
-	ASSERT_LT(0, readlink("/proc/self/exe", self_path, sizeof(self_path) - 1));
-	snprintf(self->tool, sizeof(self->tool), "%s/kvoffctl", dirname(self_path));
-	if (access(self->tool, X_OK))
+	if (tool_find(&self->tool))
 		SKIP(return, "there is no kvoffctl beside this program");
 }
 
@@ -36,28 +29,7 @@ FIXTURE_TEARDOWN(named_tool)
 	EXPECT_EQ(NULL, wrong) TH_LOG("%s", wrong);
 }
 
-/* What it said, errors included. */
-static const char *ctl(FIXTURE_DATA(named_tool) *self, const char *arguments)
-{
-	char command[512];
-	FILE *f;
-	size_t n;
-
-	snprintf(command, sizeof(command), "%s %s 2>&1", self->tool, arguments);
-	f = popen(command, "r");
-	if (!f)
-		return "";
-	n = fread(self->out, 1, sizeof(self->out) - 1, f);
-	self->out[n] = 0;
-	self->status = pclose(f);
-	self->status = WIFEXITED(self->status) ? WEXITSTATUS(self->status) : -1;
-	return self->out;
-}
-
-#define SAYS(text, arguments, exit_code) do {						\
-		EXPECT_NE(NULL, strstr(ctl(self, arguments), text)) TH_LOG("%s", self->out);	\
-		EXPECT_EQ(exit_code, self->status) TH_LOG("%s", self->out);			\
-	} while (0)
+#define SAYS(text, arguments, exit_code)	TOOL_SAYS(&self->tool, text, arguments, exit_code)
 
 TEST_F(named_tool, lists_and_removes)
 {
@@ -68,7 +40,7 @@ TEST_F(named_tool, lists_and_removes)
 	ASSERT_EQ(0, region_create(&self->rig, &plain, BS, 4));
 	ASSERT_EQ(0, named_map(named_create(self->rig.tenant, "cache", 0640, 3600), &r));
 	SAYS(" cache ", "regions", 0);
-	EXPECT_EQ(NULL, strstr(self->out, "nobody attached"));
+	EXPECT_EQ(NULL, strstr(self->tool.out, "nobody attached"));
 	/* it goes on for those who are there */
 	SAYS("1 attachment is still there", "regions rm cache", 0);
 	SAYS("no region is called 'cache'", "regions rm cache", 1);
@@ -82,7 +54,7 @@ TEST_F(named_tool, lists_and_removes)
 	region_close(&r);
 	SAYS("nobody attached, ends in ", "regions", 0);
 	SAYS("\"name\": \"cache\"", "regions --json", 0);
-	EXPECT_NE(NULL, strstr(self->out, "\"mode\": \"0640\"")) TH_LOG("%s", self->out);
+	EXPECT_NE(NULL, strstr(self->tool.out, "\"mode\": \"0640\"")) TH_LOG("%s", self->tool.out);
 	/* another user's of the same name: a number is needed */
 	EXPECT_EQ(0, in_child(setuid(1000) ?: named_create(self->rig.tenant, "cache", 0, 0) < 0));
 	SAYS("more than one region is called 'cache'", "regions rm cache", 1);
