@@ -23,7 +23,6 @@ FIXTURE(explain_tool)
 FIXTURE_SETUP(explain_tool)
 {
 	ASSERT_EQ(0, rig_up(&self->rig, BS, 64 * BS));
-	ASSERT_EQ(0, sysfs_write("tuning/sample_interval_ms", "0"));
 	if (tool_find(&self->tool))
 		SKIP(return, "there is no kvoffctl beside this program");
 	self->r = rig_region(&self->rig, BS, NR);
@@ -36,7 +35,6 @@ FIXTURE_TEARDOWN(explain_tool)
 	const char *wrong = rig_down(&self->rig);
 
 	EXPECT_EQ(NULL, wrong) TH_LOG("%s", wrong);
-	EXPECT_EQ(0, sysfs_write("tuning/sample_interval_ms", "5000"));
 }
 
 #define SAYS(text, exit_code, ...) do {								\

@@ -119,7 +119,6 @@ FIXTURE_TEARDOWN(framed_moves)
 
 	munmap(self->c, sizeof(*self->c));
 	framed_close(&self->f);
-	sysfs_write("tuning/sample_interval_ms", "5000");
 	wrong = rig_down(&self->rig);
 	EXPECT_EQ(NULL, wrong) TH_LOG("%s", wrong);
 }

@@ -111,7 +111,6 @@ FIXTURE_TEARDOWN(no_torn_bytes)
 	const char *wrong;
 
 	close(self->disk);
-	sysfs_write("tuning/sample_interval_ms", "5000");
 	wrong = rig_down(&self->rig);
 	EXPECT_EQ(NULL, wrong) TH_LOG("%s", wrong);
 	free(self->lives);

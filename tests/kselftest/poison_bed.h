@@ -27,10 +27,8 @@ FIXTURE_VARIANT(poison)
 FIXTURE_VARIANT_ADD(poison, 64k) { .bs = 64 * KIB, .nr = 32 };
 FIXTURE_VARIANT_ADD(poison, 2m) { .bs = 2 * MIB, .nr = 4 };
 
-/* No samples: a block that is unmapped for one has no page to be asked for, and may be busy when it is to move. */
 FIXTURE_SETUP(poison)
 {
-	ASSERT_EQ(0, sysfs_write("tuning/sample_interval_ms", "0"));
 	ASSERT_EQ(0, rig_up(&self->rig, variant->bs, 3 * variant->nr * variant->bs));
 	ASSERT_EQ(0, copies_fail(false));
 }
@@ -41,7 +39,6 @@ FIXTURE_TEARDOWN(poison)
 	unsigned int i;
 	const char *wrong;
 
-	EXPECT_EQ(0, sysfs_write("tuning/sample_interval_ms", "5000"));
 	EXPECT_EQ(0, copies_fail(false));
 	EXPECT_TRUE(adds_up("dram", variant->bs));
 	EXPECT_TRUE(adds_up("cxl0", variant->bs));

@@ -97,6 +97,9 @@ int rig_up_sized(struct rig *rig, uint32_t bs, uint64_t capacity, uint64_t near_
 	/* most suites are about copies; the others turn it on */
 	if (sysfs_write("tuning/twins", "0"))
 		return -EIO;
+	/* a sample unmaps blocks: they fault again, and one that is being unmapped is busy; who wants that turns it on */
+	if (sysfs_write("tuning/sample_interval_ms", "0"))
+		return -EIO;
 	ret = call(rig->control, KVOFF_CTL_LEASE, &lease);
 	if (!ret)
 		ret = tier_add(rig, "dram", 0, 0, capacity ?: capacity_for(near_bytes), &rig->near);
@@ -129,6 +132,7 @@ const char *rig_down(struct rig *rig)
 		wrong = "a commit was broken";
 	if (tier_remove(rig->control, "dram") || tier_remove(rig->control, "cxl0"))
 		wrong = wrong ?: "a tier could not be removed";
+	sysfs_write("tuning/sample_interval_ms", "5000");
 	close(rig->tenant);
 	close(rig->control);
 	return wrong;

@@ -80,7 +80,7 @@ struct rig {
 	struct region regions[RIG_REGIONS];
 };
 
-/* Tiers of @capacity bytes each (0: what the pools need), with pools of @near_bytes and @far_bytes in blocks of @bs. */
+/* No sampling, no twins, and tiers of @capacity bytes each (0: what the pools need), with pools of @near_bytes and @far_bytes in blocks of @bs. */
 int rig_up_sized(struct rig *rig, uint32_t bs, uint64_t capacity, uint64_t near_bytes, uint64_t far_bytes);
 int rig_up(struct rig *rig, uint32_t bs, uint64_t bytes);
 /* Ends what is left of the regions, looks for leaks, removes the tiers. NULL, or what is wrong. */

@@ -23,7 +23,6 @@ FIXTURE(sampling)
 
 FIXTURE_SETUP(sampling)
 {
-	ASSERT_EQ(0, sysfs_write("tuning/sample_interval_ms", "0"));
 	ASSERT_EQ(0, rig_up(&self->rig, BS, 128 * BS));
 }
 
@@ -34,7 +33,6 @@ FIXTURE_TEARDOWN(sampling)
 	EXPECT_EQ(NULL, wrong) TH_LOG("%s", wrong);
 	sysfs_write("tuning/sample_percent", "10");
 	sysfs_write("tuning/reserve_percent", "2");
-	sysfs_write("tuning/sample_interval_ms", "5000");
 }
 
 static uint16_t samples(const struct region *r, uint64_t b)

@@ -38,7 +38,6 @@ FIXTURE_SETUP(tracepoints)
 	if (access(TRACING "/events", F_OK))
 		SKIP(return, "this kernel has no tracefs");
 	ASSERT_TRUE(!mkdir(OURS, 0700) || errno == EEXIST);
-	ASSERT_EQ(0, sysfs_write("tuning/sample_interval_ms", "0"));
 	ASSERT_EQ(0, rig_up(&self->rig, BS, 32 * BS));
 	self->r = rig_region(&self->rig, BS, 4);
 	ASSERT_NE(NULL, self->r);
@@ -51,7 +50,6 @@ FIXTURE_TEARDOWN(tracepoints)
 	EXPECT_EQ(NULL, wrong) TH_LOG("%s", wrong);
 	put(OURS "/events/kvoff/enable", "0");
 	rmdir(OURS);
-	sysfs_write("tuning/sample_interval_ms", "5000");
 }
 
 /* How many lines of the trace hold this event with these fields. */

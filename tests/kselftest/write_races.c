@@ -45,7 +45,6 @@ FIXTURE_SETUP(write_races)
 		SKIP(return, "this module has no test hooks");
 	hooks_off();
 	ASSERT_EQ(0, rig_up(&self->rig, variant->bs, 4 * variant->bs));
-	ASSERT_EQ(0, sysfs_write("tuning/sample_interval_ms", "0"));
 	self->r = rig_region(&self->rig, variant->bs, 1);
 	ASSERT_NE(NULL, self->r);
 	self->p = (volatile uint64_t *)self->r->data;
@@ -59,7 +58,6 @@ FIXTURE_TEARDOWN(write_races)
 	hooks_off();
 	wrong = rig_down(&self->rig);
 	EXPECT_EQ(NULL, wrong) TH_LOG("%s", wrong);
-	sysfs_write("tuning/sample_interval_ms", "5000");
 }
 
 /* All words but the one at @at, which is @value. */
