@@ -125,14 +125,7 @@ uint64_t tiers_sum(const char *figure)
 
 bool wait_for_sum(const char *figure, uint64_t value)
 {
-	uint64_t end = now_ms() + PATIENCE_MS / 3;
-
-	while (tiers_sum(figure) != value) {
-		if (now_ms() > end)
-			return false;
-		nap();
-	}
-	return true;
+	return comes_true(tiers_sum(figure) == value);
 }
 
 unsigned int rig_slow(void)

@@ -77,14 +77,7 @@ bool empty_tier_tries(int control, struct region **r, int nr, uint32_t from, uin
 
 bool empty_tier(int control, struct region **r, int nr, uint32_t from, uint32_t to)
 {
-	uint64_t end = now_ms() + PATIENCE_MS;
-
-	do {
-		if (empty_tier_tries(control, r, nr, from, to, 4))
-			return true;
-		nap();
-	} while (now_ms() < end);
-	return false;
+	return comes_true(empty_tier_tries(control, r, nr, from, to, 4));
 }
 
 static bool state_is(const char *tier, const char *state)
@@ -104,26 +97,12 @@ static bool state_is(const char *tier, const char *state)
 
 bool state_becomes(const char *tier, const char *state)
 {
-	uint64_t end = now_ms() + PATIENCE_MS;
-
-	while (!state_is(tier, state)) {
-		if (now_ms() > end)
-			return false;
-		nap();
-	}
-	return true;
+	return comes_true(state_is(tier, state));
 }
 
 bool figure_becomes(const char *path, uint64_t value)
 {
-	uint64_t end = now_ms() + PATIENCE_MS;
-
-	while (sysfs_u64("%s", path) != value) {
-		if (now_ms() > end)
-			return false;
-		nap();
-	}
-	return true;
+	return comes_true(sysfs_u64("%s", path) == value);
 }
 
 static uint64_t pools(const char *tier, const char *figure)

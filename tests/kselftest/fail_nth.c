@@ -106,7 +106,7 @@ static int do_view(struct bed *bed)
 	return my.fd;
 }
 
-TEST_F_TIMEOUT(fail_nth, descriptors, 600)
+TEST_F(fail_nth, descriptors)
 {
 	my.path = "/dev/kvoff/default";
 	WALK_REFUSED(.name = "open a tenant", .run = do_open, .undo = undo_fd);
@@ -147,7 +147,7 @@ static int undo_close(struct bed *bed)
 	return tiers_sum("used_bytes") == 0 && nth_entries("/sys/class/kvoff/regions/") == 1 ? 0 : -EBUSY;
 }
 
-TEST_F_TIMEOUT(fail_nth, end_of_a_region, 600)
+TEST_F(fail_nth, end_of_a_region)
 {
 	WALK(.name = "close", .prepare = prepare_close, .run = do_close, .undo = undo_close);
 }
@@ -195,7 +195,7 @@ static int do_settle(struct bed *bed)
 	return call(bed->r->fd, KVOFF_REGION_SETTLE, &arg);
 }
 
-TEST_F_TIMEOUT(fail_nth, regions_calls, 600)
+TEST_F(fail_nth, regions_calls)
 {
 	my.fd = self->bed.r->fd;
 	WALK(.name = "info", .run = do_info);
@@ -221,7 +221,7 @@ static int undo_mmap(struct bed *bed)
 	return munmap(my.map, my.map_bytes);
 }
 
-TEST_F_TIMEOUT(fail_nth, mappings, 600)
+TEST_F(fail_nth, mappings)
 {
 	my.fd = self->bed.r->fd;
 	my.map_bytes = 2 * MIB;
@@ -298,7 +298,7 @@ static int do_read_state(struct bed *bed)
 	return KVOFF_LOC_FLAGS(location(bed->r, now_living(bed)));
 }
 
-TEST_F_TIMEOUT(fail_nth, first_faults, 600)
+TEST_F(fail_nth, first_faults)
 {
 	WALK(.name = "first write", .prepare = next_life, .run = do_write, .undo = undo_write);
 	WALK(.name = "first read", .prepare = next_life, .run = do_read, .undo = undo_write);
@@ -332,7 +332,7 @@ static int prepare_read(struct bed *bed)
 	return prepare_moved(bed) ?: do_read(bed) - 1;
 }
 
-TEST_F_TIMEOUT(fail_nth, later_faults, 600)
+TEST_F(fail_nth, later_faults)
 {
 	WALK(.name = "first write, seen", .prepare = prepare_zero_mapped, .run = do_write, .undo = undo_write);
 	WALK(.name = "read after a move", .prepare = prepare_moved, .run = do_read);
@@ -416,7 +416,7 @@ static int after_move_uring(struct bed *bed, int ret)
 	return refused && ret >= 0 ? -ENOMEM : ret;
 }
 
-TEST_F_TIMEOUT(fail_nth, moves, 600)
+TEST_F(fail_nth, moves)
 {
 	const struct nth_call by_ioctl = { .name = "move", .prepare = prepare_move, .run = do_move, .undo = undo_move };
 	const struct nth_call by_uring = {

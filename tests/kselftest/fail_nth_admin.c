@@ -77,7 +77,7 @@ static int prepare_tier_remove(struct bed *bed)
 	return do_tier_add(bed) ?: do_pool_set(bed);
 }
 
-TEST_F_TIMEOUT(fail_nth_admin, tiers, 600)
+TEST_F(fail_nth_admin, tiers)
 {
 	my.tier = cxl0(&self->bed);
 	WALK(.name = "tier set", .run = do_tier_set);
@@ -125,7 +125,7 @@ static int do_create(struct bed *bed)
 	return my.fd;
 }
 
-TEST_F_TIMEOUT(fail_nth_admin, tenants, 600)
+TEST_F(fail_nth_admin, tenants)
 {
 	const struct rig *rig = &self->bed.rig;
 
@@ -166,7 +166,7 @@ static int do_drain_stop(struct bed *bed)
 	return call(bed->rig.control, KVOFF_CTL_TIER_DRAIN, &arg);
 }
 
-TEST_F_TIMEOUT(fail_nth_admin, drain, 600)
+TEST_F(fail_nth_admin, drain)
 {
 	WALK(.name = "drain", .run = do_drain, .undo = do_drain_stop);
 	WALK(.name = "drain stopped", .prepare = do_drain, .run = do_drain_stop);
@@ -180,7 +180,7 @@ static int do_poison(struct bed *bed)
 	return call(bed->rig.control, KVOFF_CTL_POISON, &arg);
 }
 
-TEST_F_TIMEOUT(fail_nth_admin, poison, 600)
+TEST_F(fail_nth_admin, poison)
 {
 	WALK(.name = "poison", .run = do_poison);
 }
@@ -216,7 +216,7 @@ static int do_regions(struct bed *bed)
 	return call(bed->rig.control, KVOFF_CTL_REGIONS, &arg);
 }
 
-TEST_F_TIMEOUT(fail_nth_admin, control_calls, 600)
+TEST_F(fail_nth_admin, control_calls)
 {
 	ASSERT_EQ(0, do_drop(&self->bed));
 	WALK(.name = "lease", .run = do_lease, .undo = do_drop);
@@ -250,7 +250,7 @@ static void sysfs_close(struct bed *bed)
 	undo_fd(bed);
 }
 
-TEST_F_TIMEOUT(fail_nth_admin, sysfs, 600)
+TEST_F(fail_nth_admin, sysfs)
 {
 	static const struct {
 		const char *path;

@@ -115,7 +115,7 @@ static int do_write(struct bed *bed)
 	return 0;
 }
 
-TEST_F_TIMEOUT(fail_nth_framed, windows, 600)
+TEST_F(fail_nth_framed, windows)
 {
 	WALK_REFUSED(.name = "create", .run = do_create, .undo = undo_fd);
 	WALK(.name = "grow a window", .prepare = prepare_create, .run = do_grow, .undo = undo_grow,
@@ -192,7 +192,7 @@ static int do_seal(struct bed *bed)
 	return call(my.fd, KVOFF_REGION_SEAL, &arg);
 }
 
-TEST_F_TIMEOUT(fail_nth_framed, blocks, 600)
+TEST_F(fail_nth_framed, blocks)
 {
 	ASSERT_EQ(0, prepare_window(&self->bed));
 	ASSERT_EQ(0, grow(self->bed.rig.far));
@@ -210,7 +210,7 @@ static int do_eventfd(struct bed *bed)
 	return call(my.fd, KVOFF_REGION_EVENTFD, &arg);
 }
 
-TEST_F_TIMEOUT(fail_nth_framed, eventfd, 600)
+TEST_F(fail_nth_framed, eventfd)
 {
 	ASSERT_EQ(0, prepare_create(&self->bed));
 	my.event = eventfd(0, EFD_CLOEXEC);

@@ -102,7 +102,7 @@ static int do_discard(struct bed *bed)
 	return region_discard(bed->r, 0, NR, NULL);
 }
 
-TEST_F_TIMEOUT(fail_nth_named, seals, 600)
+TEST_F(fail_nth_named, seals)
 {
 	WALK(.name = "seal", .prepare = prepare_seal, .run = do_seal, .undo = undo_seal);
 	my.flags = KVOFF_SEAL_TAG;
@@ -172,7 +172,7 @@ static int prepare_open(struct bed *bed)
 	return prepare_unit(bed) ?: do_close(bed);
 }
 
-TEST_F_TIMEOUT(fail_nth_named, names, 600)
+TEST_F(fail_nth_named, names)
 {
 	WALK_REFUSED(.name = "create", .run = do_create, .undo = undo_create);
 	WALK(.name = "close", .prepare = prepare_unit, .run = do_close, .undo = undo_close);

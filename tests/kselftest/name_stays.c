@@ -139,7 +139,7 @@ TEST_F(name_stays, reason_is_kept)
 }
 
 /* Frames that held another region's bytes, were targets and sources of moves, and came back by close and by discard. */
-TEST_F_TIMEOUT(name_stays, memory_is_zero_on_first_touch, 120)
+TEST_F(name_stays, memory_is_zero_on_first_touch)
 {
 	struct region *old = rig_region(&self->rig, variant->bs, variant->nr), *r;
 	uint64_t b, wrong = 0;

@@ -88,14 +88,7 @@ static inline void named_remove_all(int control)
 
 static inline bool wait_until(bool (*is_so)(uint32_t id), uint32_t id)
 {
-	uint64_t end = now_ms() + PATIENCE_MS;
-
-	while (!is_so(id)) {
-		if (now_ms() > end)
-			return false;
-		nap();
-	}
-	return true;
+	return comes_true(is_so(id));
 }
 
 static inline bool rests(uint32_t id)

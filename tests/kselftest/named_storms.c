@@ -224,23 +224,23 @@ static void weather(struct __test_metadata *_metadata, struct rig *rig, unsigned
 }
 
 /* The last one out and the next one in: a region that does not end is found each time. */
-TEST_F_TIMEOUT(named_storms, close_and_open, 600)
+TEST_F(named_storms, close_and_open)
 {
 	weather(_metadata, &self->rig, 150, 0, 0);
 }
 
-TEST_F_TIMEOUT(named_storms, removal, 600)
+TEST_F(named_storms, removal)
 {
 	weather(_metadata, &self->rig, 150, 0, 7);
 }
 
-TEST_F_TIMEOUT(named_storms, expiry, 600)
+TEST_F(named_storms, expiry)
 {
 	weather(_metadata, &self->rig, 25, 1, 0);
 }
 
 /* Killed at any moment, the clients leave what they sealed, and nothing else. */
-TEST_F_TIMEOUT(named_storms, kills, 600)
+TEST_F(named_storms, kills)
 {
 	struct shaker s = { .rig = &self->rig };
 	struct kvoff_unit list[NR];
@@ -275,7 +275,8 @@ TEST_F_TIMEOUT(named_storms, kills, 600)
 		EXPECT_EQ(0, named_remove(self->rig.control, r.id, NULL));
 		region_close(&r);
 		EXPECT_TRUE(wait_for_sum("used_bytes", 0));
-		EXPECT_EQ(0, sysfs_u64("default/committed_bytes"));
+		/* the shaker may be at it still */
+		EXPECT_TRUE(comes_true(sysfs_u64("default/committed_bytes") == 0));
 	}
 	atomic_store(&s.stop, true);
 	pthread_join(shaker, NULL);

@@ -303,7 +303,7 @@ static void glutton(struct rig *rig)
 	_exit(4);
 }
 
-TEST_F_TIMEOUT(nobody, absurd_sizes, 240)
+TEST_F(nobody, absurd_sizes)
 {
 	uint64_t before, end;
 	uint32_t regions = 0;
@@ -339,7 +339,8 @@ TEST_F_TIMEOUT(nobody, absurd_sizes, 240)
 	EXPECT_EQ(1, regions);
 	EXPECT_LT(get(GROUP "/memory.current", ""), GROUP_MAX / 4);
 	EXPECT_LT(before, get("/proc/meminfo", "MemAvailable:") + 2 * GROUP_MAX / KIB);
-	EXPECT_EQ(0, rmdir(GROUP));
+	/* who has died may be counted there for a moment */
+	EXPECT_TRUE(comes_true(!rmdir(GROUP)));
 }
 
 TEST_HARNESS_MAIN

@@ -146,29 +146,14 @@ bool comes_back(struct rig *rig, uint32_t bs, uint64_t pfn, uint64_t nr)
 /* Every frame of a tier is in one place. A zeroed one may be on its way. */
 bool adds_up(const char *tier, uint32_t bs)
 {
-	uint64_t end = now_ms() + PATIENCE_MS, filled_bytes, sum;
-
-	do {
-		filled_bytes = sysfs_u64("tiers/%s/pools/%lukB/filled_bytes", tier, bs / KIB);
-		sum = sysfs_u64("tiers/%s/free_bytes", tier) + sysfs_u64("tiers/%s/used_bytes", tier) +
-		      sysfs_u64("tiers/%s/orphan_bytes", tier) + sysfs_u64("tiers/%s/poisoned_bytes", tier);
-		if (sum == filled_bytes)
-			return true;
-		nap();
-	} while (now_ms() < end);
-	return false;
+	return comes_true(sysfs_u64("tiers/%s/pools/%lukB/filled_bytes", tier, bs / KIB) ==
+			  sysfs_u64("tiers/%s/free_bytes", tier) + sysfs_u64("tiers/%s/used_bytes", tier) +
+			  sysfs_u64("tiers/%s/orphan_bytes", tier) + sysfs_u64("tiers/%s/poisoned_bytes", tier));
 }
 
 bool wait_poisoned(const char *tier, uint64_t bytes)
 {
-	uint64_t end = now_ms() + PATIENCE_MS;
-
-	while (sysfs_u64("tiers/%s/poisoned_bytes", tier) != bytes) {
-		if (now_ms() > end)
-			return false;
-		nap();
-	}
-	return true;
+	return comes_true(sysfs_u64("tiers/%s/poisoned_bytes", tier) == bytes);
 }
 
 /* ---- loads that may fail ---- */
