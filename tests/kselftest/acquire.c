@@ -165,14 +165,14 @@ static void *stops_main(void *arg)
 TEST_F(acquire, look_and_leap)
 {
 	struct stops s = { .rig = &self->rig, .r = self->r };
-	uint64_t end = now_ms() + PATIENCE_MS, loc;
 	unsigned int held;
+	uint64_t loc;
 	pthread_t t;
 
 	/* some time between the two, where the module has it */
 	hook_set("flip", 10);
 	ASSERT_EQ(0, pthread_create(&t, NULL, stops_main, &s));
-	for (held = 0; (held < 30 || atomic_load(&s.nr) < 30) && now_ms() < end; held++) {
+	for (held = 0; (held < 30 || atomic_load(&s.nr) < 30) && held < 2000; held++) {
 		/* that a move is being tried may show, not that it has been done: tier and generation */
 		loc = hold(self->r, 0) >> 8;
 		usleep(30000);
@@ -341,10 +341,10 @@ static uint64_t move_rounds(const struct rig *rig, const struct region *r, uint6
 	return moved;
 }
 
-TEST_F_TIMEOUT(acquire, nine_processes, 120)
+TEST_F(acquire, nine_processes)
 {
 	struct office *o = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	uint64_t touches = 0, moves = MOVES / rig_slow(), end = now_ms() + PATIENCE_MS, b;
+	uint64_t touches = 0, moves = MOVES / rig_slow(), b;
 	uint64_t *image = malloc(NR * BS);
 	struct kvoff_region_info info;
 	pid_t pids[WORKERS + 1];
@@ -358,8 +358,7 @@ TEST_F_TIMEOUT(acquire, nine_processes, 120)
 		pids[i] = hire(o, self->r, image, i);
 		ASSERT_LT(0, pids[i]);
 	}
-	while (atomic_load(&o->ready) <= WORKERS && now_ms() < end)
-		nap();
+	ASSERT_TRUE(comes_true(atomic_load(&o->ready) > WORKERS));
 	ASSERT_EQ(0, region_info(self->r->fd, &info));
 	EXPECT_EQ(WORKERS + 2, info.nr_attached);
 
@@ -367,14 +366,14 @@ TEST_F_TIMEOUT(acquire, nine_processes, 120)
 
 	/* one takes hold of everything, and dies */
 	atomic_store(&o->grab, true);
-	while (!atomic_load(&o->holding) && now_ms() < end)
-		nap();
-	ASSERT_TRUE(atomic_load(&o->holding));
+	ASSERT_TRUE(comes_true(atomic_load(&o->holding)));
 	b = tier_of(self->r, 0) == self->rig.near ? self->rig.far : self->rig.near;
 	EXPECT_EQ(-EAGAIN, move_one(&self->rig, self->r, 0, b, 0));
 	ASSERT_EQ(0, kill(pids[WORKERS - 1], SIGKILL));
 	ASSERT_EQ(pids[WORKERS - 1], waitpid(pids[WORKERS - 1], &status, 0));
 	EXPECT_LE(NR, move_rounds(&self->rig, self->r, NR, 200));
+	/* moves may all be done before the others have had their turn */
+	EXPECT_TRUE(comes_true(atomic_load(&o->uses) > WORKERS * 10 && atomic_load(&o->touches) >= NR));
 
 	atomic_store(&o->stop, true);
 	for (i = 0; i <= WORKERS; i++) {
@@ -386,7 +385,6 @@ TEST_F_TIMEOUT(acquire, nine_processes, 120)
 	TH_LOG("%lu uses, %lu touches", atomic_load(&o->uses), atomic_load(&o->touches));
 	EXPECT_EQ(0, atomic_load(&o->wrong));
 	EXPECT_EQ(0, atomic_load(&o->moved));
-	EXPECT_LT(WORKERS * 10, atomic_load(&o->uses));
 	for (b = 0; b < NR; b++) {
 		touches += self->r->hint[b].touches;
 		EXPECT_EQ(KVOFF_HINT_PREFETCH, self->r->hint[b].bits);

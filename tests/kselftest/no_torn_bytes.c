@@ -330,10 +330,11 @@ static bool busy_enough(scene *s)
 	       atomic_load(&s->disk_reads) > RUNS_MIN && atomic_load(&s->disk_writes) > RUNS_MIN;
 }
 
-TEST_F_TIMEOUT(no_torn_bytes, all_at_once, 240)
+TEST_F(no_torn_bytes, all_at_once)
 {
 	uint64_t p, k, moved = 0, tried = 0, lost = 0, seed = 4, before = stat_now("moves");
 	uint64_t begin = now_ms(), want = variant->moves / rig_slow();
+	unsigned int patience = PATIENCE_MS;
 	pthread_t threads[3];
 
 	for (p = 0; p < self->pages; p++)
@@ -341,8 +342,8 @@ TEST_F_TIMEOUT(no_torn_bytes, all_at_once, 240)
 	ASSERT_EQ(0, pthread_create(&threads[0], NULL, writer, self));
 	ASSERT_EQ(0, pthread_create(&threads[1], NULL, reader, self));
 	ASSERT_EQ(0, pthread_create(&threads[2], NULL, direct_io, self));
-	/* flips may all be done before the others have begun: go on until there was something to disturb */
-	while ((moved < want || !busy_enough(self)) && tried < 20 * variant->moves &&
+	/* all may be done before the others have begun: go on, with pauses, until there was something to disturb */
+	while ((moved < want ? tried < 20 * variant->moves : !busy_enough(self) && patience--) &&
 	       !atomic_load(&self->wrong) && !atomic_load(&self->failed)) {
 		unsigned int nr = variant->nr < 32 ? variant->nr : 32;
 		int n = move_some(self, &seed, nr);
@@ -351,6 +352,8 @@ TEST_F_TIMEOUT(no_torn_bytes, all_at_once, 240)
 			break;
 		moved += n;
 		tried += nr;
+		if (moved >= want)
+			nap();
 	}
 	atomic_store(&self->stop, true);
 	for (k = 0; k < 3; k++)
