@@ -576,10 +576,10 @@ void kvoff_sysfs_policy_changed(void);
 
 /* ---- tests only: delays that widen races, copies that fail; absent from a normal build ---- */
 #ifdef KVOFF_TEST_HOOKS
-#include <linux/delay.h>
 extern unsigned int kvoff_hook_fault_ms, kvoff_hook_mkwrite_ms, kvoff_hook_copy_ms, kvoff_hook_flip_ms;
 extern bool kvoff_hook_copy_bad;
-#define kvoff_hook(name)	do { if (READ_ONCE(kvoff_hook_##name##_ms)) msleep(kvoff_hook_##name##_ms); } while (0)
+void kvoff_hook_wait(const unsigned int *ms);
+#define kvoff_hook(name)	kvoff_hook_wait(&kvoff_hook_##name##_ms)
 #else
 #define kvoff_hook(name)	no_printk(#name)
 #endif

@@ -3,6 +3,7 @@
  * kvoff: loading and unloading.
  */
 #include <linux/cdev.h>
+#include <linux/delay.h>
 #include <linux/init.h>
 #include <linux/module.h>
 
@@ -29,6 +30,15 @@ module_param_named(hook_flip_ms, kvoff_hook_flip_ms, uint, 0600);
 /* A copy from a page with PG_hwpoison fails, as it does where the memory is bad indeed. */
 bool kvoff_hook_copy_bad;
 module_param_named(hook_copy_bad, kvoff_hook_copy_bad, bool, 0600);
+
+/* A delay that is changed while it lasts ends so long after its beginning: set to nothing, at once. */
+void kvoff_hook_wait(const unsigned int *ms)
+{
+	unsigned long begin = jiffies;
+
+	while (time_before(jiffies, begin + msecs_to_jiffies(READ_ONCE(*ms))))
+		msleep(1);
+}
 #endif
 
 static int __init kvoff_init(void)

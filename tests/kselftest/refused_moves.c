@@ -149,6 +149,7 @@ TEST_F(refused_moves, same_block_by_two_movers)
 	if (hook_set("copy", 0))
 		SKIP(return, "this module has no test hooks");
 	ASSERT_EQ(0, mover_catch(&m, &self->rig, self->r, "copy", KVOFF_STATE_COPYING));
+	mover_let(&m);
 	EXPECT_EQ(1, move_blocks(&self->rig, self->r, 0, 1, self->rig.far, KVOFF_MOVE_STOP, &result));
 	EXPECT_EQ(0, result.error);
 	EXPECT_EQ(self->rig.far, result.from);

@@ -315,32 +315,29 @@ int mover_start(struct mover *m, const struct rig *rig, const struct region *r, 
 
 int mover_join(struct mover *m)
 {
-	pthread_join(m->thread, NULL);
 	if (m->hook)
 		hook_set(m->hook, 0);
+	pthread_join(m->thread, NULL);
 	return m->error;
+}
+
+void mover_let(struct mover *m)
+{
+	hook_set(m->hook, 300);
 }
 
 int mover_catch(struct mover *m, const struct rig *rig, const struct region *r, const char *hook, uint32_t flag)
 {
-	unsigned int ms;
 	int ret;
 
-	/* a busy machine may not let us look in time: hold it longer then */
-	for (ms = 400; ms <= 3200; ms *= 2) {
-		hook_set(hook, ms);
-		ret = mover_start(m, rig, r, 0, rig->far, 0);
-		if (ret)
-			return ret;
-		/* the flag comes before the hook: closing the door is for mover_join() */
-		m->hook = hook;
-		while (!atomic_load(&m->done) && !(KVOFF_LOC_FLAGS(location(r, 0)) & flag))
-			usleep(200);
-		if (!atomic_load(&m->done))
-			return 0;
-		ret = mover_join(m) ?: move_one(rig, r, 0, rig->near, 0);
-		if (ret)
-			return ret;
-	}
-	return -ETIMEDOUT;
+	hook_set(hook, PATIENCE_MS);
+	ret = mover_start(m, rig, r, 0, rig->far, 0);
+	if (ret)
+		return ret;
+	m->hook = hook;
+	while (!atomic_load(&m->done) && !(KVOFF_LOC_FLAGS(location(r, 0)) & flag))
+		usleep(200);
+	if (!atomic_load(&m->done))
+		return 0;
+	return mover_join(m) ?: -ETIMEDOUT;
 }

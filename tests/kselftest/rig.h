@@ -165,10 +165,12 @@ int mover_start(struct mover *m, const struct rig *rig, const struct region *r, 
 		uint16_t flags);
 int mover_join(struct mover *m);
 /*
- * Start a move of block 0 from @rig->near to @rig->far and return while it has @flag set, by holding test hook @hook
- * open for long enough; mover_join() turns the hook off. 0 or -errno.
+ * Start a move of block 0 from @rig->near to @rig->far and return while it has @flag set, which it keeps, held up by test
+ * hook @hook, until mover_join() lets it go. 0 or -errno.
  */
 int mover_catch(struct mover *m, const struct rig *rig, const struct region *r, const char *hook, uint32_t flag);
+/* Let it go in a moment: for a caller who is about to wait for what it does. */
+void mover_let(struct mover *m);
 
 /* Bytes that tell which word of which region they are, and in which of its lives (@salt). */
 void fill(uint8_t *at, uint64_t bytes, uint64_t salt);

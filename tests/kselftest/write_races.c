@@ -21,6 +21,7 @@ FIXTURE(write_races)
 	struct rig rig;
 	struct region *r;
 	volatile uint64_t *p;
+	atomic_bool begun;
 };
 
 FIXTURE_VARIANT(write_races)
@@ -82,7 +83,7 @@ static void *store_42(void *arg)
  */
 static void race_write_fault(struct __test_metadata *_metadata, FIXTURE_DATA(write_races) *self)
 {
-	uint64_t faults = stat_now("write_faults"), end = now_ms() + PATIENCE_MS;
+	uint64_t faults = stat_now("write_faults");
 	struct mover m;
 	pthread_t t;
 	int error;
@@ -91,9 +92,7 @@ static void race_write_fault(struct __test_metadata *_metadata, FIXTURE_DATA(wri
 	ASSERT_EQ(0, hook_set("copy", 500));
 	ASSERT_EQ(0, pthread_create(&t, NULL, store_42, (void *)self->p));
 	/* counted when it is past the block lock, before the hook */
-	while (stat_now("write_faults") == faults && now_ms() < end)
-		nap();
-	EXPECT_LT(faults, stat_now("write_faults"));
+	EXPECT_TRUE(comes_true(stat_now("write_faults") > faults));
 	ASSERT_EQ(0, mover_start(&m, &self->rig, self->r, 0, self->rig.far, 0));
 	pthread_join(t, NULL);
 	error = mover_join(&m);
@@ -134,14 +133,12 @@ static void *load(void *arg)
  */
 static void load_in_flight(struct __test_metadata *_metadata, FIXTURE_DATA(write_races) *self, pthread_t *t)
 {
-	uint64_t faults = stat_now("faults"), end = now_ms() + PATIENCE_MS;
+	uint64_t faults = stat_now("faults");
 
 	ASSERT_EQ(0, hook_set("fault", 2000));
 	ASSERT_EQ(0, pthread_create(t, NULL, load, (void *)self->p));
 	/* counted just before it takes the block lock */
-	while (stat_now("faults") == faults && now_ms() < end)
-		nap();
-	EXPECT_LT(faults, stat_now("faults"));
+	EXPECT_TRUE(comes_true(stat_now("faults") > faults));
 	usleep(20000);
 }
 
@@ -272,9 +269,10 @@ TEST_F(write_races, read_pin_during_the_copy)
 
 static void *store_43(void *arg)
 {
-	volatile uint64_t *p = arg;
+	FIXTURE_DATA(write_races) *self = arg;
 
-	p[9] = 43;
+	atomic_store(&self->begun, true);
+	self->p[9] = 43;
 	return NULL;
 }
 
@@ -293,7 +291,11 @@ TEST_F(write_races, write_during_a_flip_to_a_twin)
 	/* mapped for reading: the store has only to be allowed */
 	EXPECT_EQ(0, count_wrong(self->r->data, self->r->bs, 1));
 	ASSERT_EQ(0, mover_catch(&m, &self->rig, self->r, "flip", KVOFF_STATE_MOVING));
-	ASSERT_EQ(0, pthread_create(&t, NULL, store_43, (void *)self->p));
+	ASSERT_EQ(0, pthread_create(&t, NULL, store_43, self));
+	while (!atomic_load(&self->begun))
+		nap();
+	/* by now it waits for the block, mostly */
+	usleep(50000);
 	error = mover_join(&m);
 	pthread_join(t, NULL);
 	EXPECT_TRUE(error == 0 || error == -EBUSY) TH_LOG("error %d", error);
@@ -310,6 +312,7 @@ TEST_F(write_races, discard_during_the_copy)
 	uint64_t freed;
 
 	ASSERT_EQ(0, mover_catch(&m, &self->rig, self->r, "copy", KVOFF_STATE_COPYING));
+	mover_let(&m);
 	EXPECT_EQ(0, region_discard(self->r, 0, 1, &freed));
 	EXPECT_EQ(1, freed);
 	EXPECT_EQ(0, mover_join(&m));
@@ -328,15 +331,14 @@ TEST_F(write_races, acquire_during_the_flip)
 
 	ASSERT_EQ(0, mover_catch(&m, &self->rig, self->r, "flip", KVOFF_STATE_MOVING));
 	__atomic_add_fetch(&self->r->refs[0], 1, __ATOMIC_SEQ_CST);
-	/* it may be over by now on a slow day: then there is nothing to step back from */
-	if (KVOFF_LOC_FLAGS(location(self->r, 0)) & KVOFF_STATE_MOVING) {
-		__atomic_sub_fetch(&self->r->refs[0], 1, __ATOMIC_SEQ_CST);
-		ASSERT_EQ(0, ioctl(self->r->fd, KVOFF_REGION_SETTLE, &settle));
-		EXPECT_EQ(0, KVOFF_LOC_FLAGS(location(self->r, 0)) & KVOFF_STATE_MOVING);
-		EXPECT_EQ(self->rig.far, tier_of(self->r, 0));
-		__atomic_add_fetch(&self->r->refs[0], 1, __ATOMIC_SEQ_CST);
-		EXPECT_EQ(0, KVOFF_LOC_FLAGS(location(self->r, 0)) & KVOFF_STATE_MOVING);
-	}
+	EXPECT_NE(0, KVOFF_LOC_FLAGS(location(self->r, 0)) & KVOFF_STATE_MOVING);
+	__atomic_sub_fetch(&self->r->refs[0], 1, __ATOMIC_SEQ_CST);
+	mover_let(&m);
+	ASSERT_EQ(0, ioctl(self->r->fd, KVOFF_REGION_SETTLE, &settle));
+	EXPECT_EQ(0, KVOFF_LOC_FLAGS(location(self->r, 0)) & KVOFF_STATE_MOVING);
+	EXPECT_EQ(self->rig.far, tier_of(self->r, 0));
+	__atomic_add_fetch(&self->r->refs[0], 1, __ATOMIC_SEQ_CST);
+	EXPECT_EQ(0, KVOFF_LOC_FLAGS(location(self->r, 0)) & KVOFF_STATE_MOVING);
 	EXPECT_EQ(0, mover_join(&m));
 	EXPECT_EQ(-EAGAIN, move_one(&self->rig, self->r, 0, self->rig.near, 0));
 	EXPECT_EQ(self->rig.far, tier_of(self->r, 0));
