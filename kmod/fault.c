@@ -138,8 +138,9 @@ static vm_fault_t kvoff_fault(struct vm_fault *vmf)
 
 	/* a write is mapped when page_mkwrite has seen it */
 	if (good && !(vmf->flags & FAULT_FLAG_WRITE) && kvoff_map_block(vmf, folio, false)) {
-		folio_unlock(folio);
+		/* while it is locked: a mover that gets the lock next finds no reference of ours */
 		folio_put(folio);
+		folio_unlock(folio);
 		return VM_FAULT_NOPAGE;
 	}
 	vmf->page = folio_page(folio, vmf->pgoff & ((1UL << order) - 1));
