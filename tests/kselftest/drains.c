@@ -122,14 +122,7 @@ uint64_t pool_bytes(const char *tier)
 
 bool filled_at_most(const char *tier, uint64_t bytes)
 {
-	uint64_t end = now_ms() + PATIENCE_MS;
-
-	while (pools(tier, "filled_bytes") > bytes) {
-		if (now_ms() > end)
-			return false;
-		nap();
-	}
-	return true;
+	return comes_true(pools(tier, "filled_bytes") <= bytes);
 }
 
 uint64_t touch_all(const struct region *r, uint64_t nr)

@@ -282,15 +282,13 @@ TEST_F(seal, a_race_with_writers_and_moves)
 	ASSERT_EQ(0, pthread_create(&moves, NULL, keep_moving, &m));
 	for (round = 0; round < 60; round++) {
 		struct writer w = { .at = (uint64_t *)(self->r->data + variant->bs / 2) };
-		uint64_t end = now_ms() + PATIENCE_MS, last;
+		uint64_t last;
 
 		*w.at = 0;
 		ASSERT_EQ(0, pthread_create(&writer, NULL, writer_main, &w));
-		while (w.last < 100 && now_ms() < end)
-			usleep(100);
+		EXPECT_TRUE(comes_true(w.last >= 100));
 		/* a mover or the writer may hold the block at that moment */
-		while ((ret = seal(self->r->fd, 0, 1, NULL, NULL)) == -EBUSY && now_ms() < end)
-			;
+		EXPECT_TRUE(comes_true((ret = seal(self->r->fd, 0, 1, NULL, NULL)) != -EBUSY));
 		ASSERT_EQ(0, ret);
 		last = *w.at;
 		pthread_join(writer, NULL);
