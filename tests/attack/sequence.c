@@ -86,7 +86,7 @@ static uint64_t sum_of_regions(const char *figure, unsigned int *nr)
 /* All others wait: now every figure is exact. */
 static void check_accounts(struct self *me)
 {
-	uint64_t committed = 0, found, used, frames = 0, end = now_ms() + 20000;
+	uint64_t committed = 0, found, used, frames;
 	unsigned int i, live = 0, nr;
 
 	for (i = 0; i < SLOTS; i++) {
@@ -104,14 +104,8 @@ static void check_accounts(struct self *me)
 			wrong(me, "region %u: more used than committed", s->id);
 	}
 	/* the last of a region goes when the last file is really closed: io_uring and exits may hold it for a moment */
-	do {
-		found = sum_of_regions("committed_bytes", &nr);
-		used = sum_of_regions("used_bytes", &nr);
-		frames = tiers_sum("used_bytes");
-		if (found == committed && nr == live && used == frames)
-			break;
-		usleep(1000);
-	} while (now_ms() < end);
+	comes_true((found = sum_of_regions("committed_bytes", &nr), used = sum_of_regions("used_bytes", &nr),
+		    frames = tiers_sum("used_bytes"), found == committed && nr == live && used == frames));
 	note(me, "accounts", committed, used, frames, nr);
 	if (found != committed || nr != live)
 		wrong(me, "expected %u regions with %lu committed bytes, found %u with %lu", live, committed, nr,
@@ -163,8 +157,8 @@ static void check_moves(struct self *me)
 			.region = s->id, .block = below(me, s->nr), .to = atomic_load(&world->tier_ids[below(me, 2)]),
 			.flags = below(me, 2),
 		};
-	/* somebody in the kernel may look at a page for a moment; and a block may be here twice */
-	for (tries = 0; tries < 200; tries++) {
+	/* somebody in the kernel may look at a page for a moment, which may last; and a block may be here twice */
+	for (tries = 0; tries < 20000; tries++) {
 		ret = move_batch(me->rig->control, descs, 32, results, NULL);
 		if (ret)
 			wrong(me, "move in a pause: %d", ret);
