@@ -37,7 +37,7 @@ void kvoff_hook_wait(const unsigned int *ms)
 	unsigned long begin = jiffies;
 
 	while (time_before(jiffies, begin + msecs_to_jiffies(READ_ONCE(*ms))))
-		msleep(1);
+		usleep_range(1000, 2000);
 }
 #endif
 
