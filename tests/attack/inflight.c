@@ -167,7 +167,7 @@ unsigned int killed_submitters(unsigned int seconds)
 	slow.budget_mbps = 0;
 	ioctl(rig.control, KVOFF_CTL_LINK_SET, &slow);
 	printf("# %u submitters killed, the slowest was gone after %lu ms\n", n, slowest);
-	/* 8 batches of 2 MiB at 5 MB/s would be 3 s for each on the link: for about half of them, while a machine pauses rarely */
+	/* 8 batches of 2 MiB at 5 MB/s would be 3 s each on the link, for half of them; a machine pauses less often */
 	return (slow_ends > 2) + !!wrong_bytes();
 }
 
