@@ -17,7 +17,7 @@
 
 #define BS	(64 * KIB)
 #define NR	KVOFF_MOVE_MAX
-/* What a batch of NR blocks takes at 1 MB/s is 33 s: whatever ends before all of them have moved did not wait for it. */
+/* What a batch of NR blocks takes at 1 MB/s is 33 s: what ends before all of them have moved did not wait for it. */
 #define BATCH_MS	33000
 
 FIXTURE(batches)
@@ -373,7 +373,7 @@ TEST_F(batches, budget)
 	held_ms = now_ms() - begin;
 	TH_LOG("%lu ms without a budget, %lu ms with", free_ms, held_ms);
 	EXPECT_LE(1900, held_ms);
-	/* the other direction has a budget of its own: none. That is so if it is fast once, on a machine with its mind here */
+	/* the other direction has a budget of its own: none. That is so if it is fast once; a machine may pause */
 	for (tries = 5; tries; tries--) {
 		begin = now_ms();
 		ASSERT_EQ(nr, move_blocks(&self->rig, self->r, 0, nr, self->rig.near, 0, NULL));

@@ -97,7 +97,7 @@ int rig_up_sized(struct rig *rig, uint32_t bs, uint64_t capacity, uint64_t near_
 	/* most suites are about copies; the others turn it on */
 	if (sysfs_write("tuning/twins", "0"))
 		return -EIO;
-	/* a sample unmaps blocks: they fault again, and one that is being unmapped is busy; who wants that turns it on */
+	/* a sample unmaps blocks: they fault again, and are busy while they are unmapped; who wants that turns it on */
 	if (sysfs_write("tuning/sample_interval_ms", "0"))
 		return -EIO;
 	ret = call(rig->control, KVOFF_CTL_LEASE, &lease);

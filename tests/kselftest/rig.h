@@ -27,8 +27,8 @@
 unsigned int rig_slow(void);
 
 /*
- * Waits poll; this only ends a wait for something that will never come. A machine whose CPUs get no time for that long is
- * rare, but there are some that get none for tens of seconds.
+ * Waits poll; this only ends a wait for something that will never come. There are machines that stand still for tens of
+ * seconds.
  */
 #define PATIENCE_MS	(120000 * rig_slow())
 
@@ -92,7 +92,10 @@ struct rig {
 	struct region regions[RIG_REGIONS];
 };
 
-/* No sampling, no twins, and tiers of @capacity bytes each (0: what the pools need), with pools of @near_bytes and @far_bytes in blocks of @bs. */
+/*
+ * No sampling, no twins, and tiers of @capacity bytes each (0: what the pools need), with pools of @near_bytes and
+ * @far_bytes in blocks of @bs.
+ */
 int rig_up_sized(struct rig *rig, uint32_t bs, uint64_t capacity, uint64_t near_bytes, uint64_t far_bytes);
 int rig_up(struct rig *rig, uint32_t bs, uint64_t bytes);
 /* Ends what is left of the regions, looks for leaks, removes the tiers. NULL, or what is wrong. */
@@ -165,8 +168,8 @@ int mover_start(struct mover *m, const struct rig *rig, const struct region *r, 
 		uint16_t flags);
 int mover_join(struct mover *m);
 /*
- * Start a move of block 0 from @rig->near to @rig->far and return while it has @flag set, which it keeps, held up by test
- * hook @hook, until mover_join() lets it go. 0 or -errno.
+ * Start a move of block 0 from @rig->near to @rig->far and return while it has @flag set, which it keeps, held up by
+ * test hook @hook, until mover_join() lets it go. 0 or -errno.
  */
 int mover_catch(struct mover *m, const struct rig *rig, const struct region *r, const char *hook, uint32_t flag);
 /* Let it go in a moment: for a caller who is about to wait for what it does. */
