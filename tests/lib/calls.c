@@ -324,14 +324,22 @@ static void acquire_moving(void)
 
 static struct libkvoff *shared;
 static uint64_t flipping = NR;
+static unsigned int flips;
 static bool stop;
+
+/* The mover has flipped blocks, and somebody has had to wait for it. */
+static bool met(void)
+{
+	return __atomic_load_n(&flips, __ATOMIC_RELAXED) && __atomic_load_n(&mock.calls[MOCK_SETTLE], __ATOMIC_RELAXED);
+}
 
 static void *take_and_give(void *arg)
 {
 	uint64_t seed = (uintptr_t)arg, index[8];
 	int i, k;
 
-	for (i = 0; i < 20000; i++) {
+	/* until they have met, however late the mover begins */
+	for (i = 0; i < 20000 || (!met() && i < 100000000); i++) {
 		for (k = 0; k < 8; k++) {
 			seed = seed * 6364136223846793005u + 1442695040888963407u;
 			index[k] = (seed >> 40) % 16;
@@ -358,7 +366,6 @@ static void *take_and_give(void *arg)
 static void *flip(void *arg)
 {
 	uint64_t block = 0;
-	unsigned int *flips = arg;
 	int i;
 
 	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
@@ -369,7 +376,7 @@ static void *flip(void *arg)
 			for (i = 0; i < 50; i++)
 				__atomic_thread_fence(__ATOMIC_SEQ_CST);
 			__atomic_store_n(&flipping, NR, __ATOMIC_SEQ_CST);
-			(*flips)++;
+			__atomic_fetch_add(&flips, 1, __ATOMIC_RELAXED);
 		}
 		__atomic_fetch_and(&mock.state[block].location, ~(__u64)MOVING, __ATOMIC_SEQ_CST);
 	}
@@ -379,12 +386,13 @@ static void *flip(void *arg)
 static void acquire_threads(void)
 {
 	pthread_t thread[3], mover;
-	unsigned int flips = 0, i;
+	unsigned int i;
 
 	shared = fresh();
 	mock.mover = true;
 	stop = false;
-	pthread_create(&mover, NULL, flip, &flips);
+	flips = 0;
+	pthread_create(&mover, NULL, flip, NULL);
 	for (i = 0; i < 3; i++)
 		pthread_create(&thread[i], NULL, take_and_give, (void *)(uintptr_t)(i + 1));
 	for (i = 0; i < 3; i++)
@@ -392,7 +400,7 @@ static void acquire_threads(void)
 	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 	pthread_join(mover, NULL);
 	printf("# %u flips between, %u waits\n", flips, mock.calls[MOCK_SETTLE]);
-	CHECK(flips && mock.calls[MOCK_SETTLE]);
+	CHECK(met());
 	for (i = 0; i < NR; i++)
 		CHECK(!mock.refs[i]);
 	libkvoff_close(shared);
@@ -422,6 +430,9 @@ static void release_refused(void)
 		seen += refs != 1;
 		if (!refs && !CHECK(refs))
 			break;
+		/* it may not have begun */
+		if (i >= 5000000 && i % 1000 == 0)
+			usleep(100);
 	}
 	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);
