@@ -209,15 +209,13 @@ TEST_F(write_races, write_pin_across_the_arming)
 {
 	struct mover m;
 	struct pin pin;
-	uint64_t end;
 
 	ASSERT_EQ(0, pin_take(&pin, 0, &self->p[9], PIN_WRITE));
-	ASSERT_EQ(0, hook_set("copy", 500));
+	ASSERT_EQ(0, hook_set("copy", PATIENCE_MS));
 	ASSERT_EQ(0, mover_start(&m, &self->rig, self->r, 0, self->rig.far, 0));
-	/* refused at once; if it is not, let the write come while the copy is kept waiting */
-	for (end = now_ms() + 400; now_ms() < end; nap())
-		if (KVOFF_LOC_FLAGS(location(self->r, 0)) & KVOFF_STATE_COPYING)
-			break;
+	m.hook = "copy";
+	/* refused; if it is not, let the write come while the copy is kept waiting */
+	EXPECT_TRUE(comes_true(atomic_load(&m.done) || KVOFF_LOC_FLAGS(location(self->r, 0)) & KVOFF_STATE_COPYING));
 	EXPECT_EQ(0, pin_finish(&pin, 43));
 	EXPECT_EQ(-EBUSY, mover_join(&m));
 	hooks_off();
