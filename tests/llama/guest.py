@@ -46,7 +46,7 @@ OPTIONS = f"-c {CONTEXT * SESSIONS} -np {SESSIONS} --no-kv-unified --cache-ram 0
 # of these only the context's length and type are not the server's own
 DEFAULTS = f"-c {CONTEXT * SESSIONS} -ctk bf16 -ctv bf16".split()
 UNDER = [f"{BIN}/kvoff-run", "--min-size", "4M", "--"]
-SCAN_S = 1.0
+SCAN_S = 1.5
 # kvoffd.conf; see README.md for why
 CONF = """\
 [daemon]
