@@ -156,8 +156,8 @@ def prefetching():
         fd = region.eventfd()
         readable = lambda s: bool(select.select([fd], [], [], s)[0])  # noqa: E731
         region.prefetch_until(ids[:2], cookie=(1 << 64) - 1)
-        region.prefetch_until(ids[2:], cookie=7, deadline_ns=kvoff.deadline(0.2))
         check(region.reap() == [])
+        region.prefetch_until(ids[2:], cookie=7, deadline_ns=kvoff.deadline(0.2))
         world.now.move(region, ids[:2], world.now.fast)
         done = []
         wait_for(lambda: readable(0.1) and done.extend(region.reap()) or len(done) == 2, "two completions")

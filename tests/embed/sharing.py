@@ -88,7 +88,7 @@ def spawned():
         here, there = context.Pipe()
         process = context.Process(target=worker, args=(region, region.offset(a), there))
         process.start()
-        check(here.poll(120), "no answer")
+        check(here.poll(600), "no answer")
         check(here.recv() == (21, region.stats().region_id))
         process.join()
         check(process.exitcode == 0)

@@ -6,7 +6,7 @@ import gc
 import os
 
 import kvoff
-from control import KIB, Control
+from control import KIB, SYSFS, Control
 from kvoff import _abi
 from ktap import Skip, check
 
@@ -44,15 +44,24 @@ class World:
         check(not any(results), f"moves: {results}")
 
 
+def sampling(interval_ms):
+    if REAL:
+        with open(f"{SYSFS}/tuning/sample_interval_ms", "w") as file:
+            file.write(str(interval_ms))
+
+
 @contextlib.contextmanager
 def world():
     global now
     now = World()
+    # a sample unmaps blocks, which are busy meanwhile and have no page to be asked for
+    sampling(0)
     try:
         yield
     finally:
         # a test that failed may have left views in its traceback
         gc.collect()
+        sampling(5000)
         if REAL:
             now.control.close()
 
