@@ -243,8 +243,9 @@ FIXTURE_TEARDOWN(storms)
 
 TEST_F(storms, all_at_once)
 {
+	/* goes on until it is told to end */
 	static const char * const replay_args[] = {
-		"kvoff-replay", "--requests", "300", "--index-blocks", "3000", "--rewrite", "10", "--speed", "8", TRACE, NULL,
+		"kvoff-replay", "--index-blocks", "3000", "--rewrite", "10", "--speed", "8", TRACE, NULL,
 	};
 	struct rig rig = { .tenant = open("/dev/kvoff/default", O_RDWR | O_CLOEXEC) };
 	uint64_t moves = stat_now("moves"), died = 0;
@@ -298,6 +299,7 @@ TEST_F(storms, all_at_once)
 		EXPECT_TRUE((WIFEXITED(status) && !WEXITSTATUS(status)) ||
 			    (WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM)) TH_LOG("client: %#x", status);
 	}
+	kill(replay, SIGTERM);
 	status = wait_status(replay);
 	EXPECT_EQ(0, status);
 	if (status)
