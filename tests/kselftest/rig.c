@@ -132,7 +132,9 @@ const char *rig_down(struct rig *rig)
 		wrong = "a commit was broken";
 	if (tier_remove(rig->control, "dram") || tier_remove(rig->control, "cxl0"))
 		wrong = wrong ?: "a tier could not be removed";
+	/* as a module has them that was just loaded */
 	sysfs_write("tuning/sample_interval_ms", "5000");
+	sysfs_write("tuning/twins", "1");
 	close(rig->tenant);
 	close(rig->control);
 	return wrong;

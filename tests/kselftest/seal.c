@@ -49,7 +49,6 @@ FIXTURE_TEARDOWN(seal)
 	const char *wrong = rig_down(&self->rig);
 
 	EXPECT_EQ(NULL, wrong) TH_LOG("%s", wrong);
-	EXPECT_EQ(0, sysfs_write("tuning/twins", "1"));
 }
 
 static uint64_t sealed_bytes(const struct region *r)

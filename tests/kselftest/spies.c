@@ -74,7 +74,6 @@ FIXTURE_TEARDOWN(spies)
 
 	EXPECT_EQ(0, tenant_end(self->rig.control, "red", self->red));
 	EXPECT_EQ(0, tenant_end(self->rig.control, "blue", self->blue));
-	EXPECT_EQ(0, sysfs_write("tuning/twins", "0"));
 	wrong = rig_down(&self->rig);
 	EXPECT_EQ(NULL, wrong) TH_LOG("%s", wrong);
 }

@@ -36,7 +36,6 @@ FIXTURE_TEARDOWN(twins)
 	const char *wrong = rig_down(&self->rig);
 
 	EXPECT_EQ(NULL, wrong) TH_LOG("%s", wrong);
-	EXPECT_EQ(0, sysfs_write("tuning/twins", "1"));
 }
 
 static struct region *filled(struct rig *rig, uint32_t bs, uint64_t nr)
