@@ -245,7 +245,7 @@ TEST_F(storms, all_at_once)
 {
 	/* goes on until it is told to end */
 	static const char * const replay_args[] = {
-		"kvoff-replay", "--index-blocks", "3000", "--rewrite", "10", "--speed", "8", TRACE, NULL,
+		"kvoff-replay", "--index-blocks", "3000", "--rewrite", "10", "--speed", "2", TRACE, NULL,
 	};
 	struct rig rig = { .tenant = open("/dev/kvoff/default", O_RDWR | O_CLOEXEC) };
 	uint64_t moves = stat_now("moves"), died = 0;
