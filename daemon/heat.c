@@ -21,6 +21,9 @@
 /* Up to this idle time, in seconds, the guess does not go by what was learned of shorter times. */
 #define GUESS_ALONE	5.0
 
+/* What part of the uses is a good part. */
+#define UNTOLD		0.25
+
 /* Bins in an octave of idle times. */
 #define PARTS		(HEAT_STEPS / HEAT_BIN_STEPS)
 
@@ -84,6 +87,7 @@ unsigned int heat_see(struct heat *h, struct heat_rates *rates, const struct hea
 		/* a block in use all the time is used once in each such stretch, not once for ever */
 		if (idle >= HEAT_EPISODE || now / HEAT_EPISODE != h->used / HEAT_EPISODE) {
 			rates->uses[count][bin] += 1;
+			rates->untold += !look->told;
 			if (h->uses < UINT8_MAX)
 				h->uses++;
 		}
@@ -101,6 +105,7 @@ void heat_age(struct heat_rates *rates, uint32_t now, uint32_t half_life)
 	if (now - rates->aged < half_life)
 		return;
 	rates->aged = now;
+	rates->untold /= 2;
 	for (unsigned int c = 0; c < HEAT_COUNTS; c++) {
 		for (unsigned int b = 0; b < HEAT_BINS; b++) {
 			rates->uses[c][b] /= 2;
@@ -163,10 +168,12 @@ static void rates_of_class(const struct heat_rates *rates, unsigned int count, c
 }
 
 /*
- * Uses a second over the stretch of time ahead that looks best. The rate of this moment alone would send away a block
- * just before the time when such blocks usually come back (after the pause that a session makes).
+ * Uses a second over the stretch of time ahead that looks best, of those not shorter than @soon seconds. The rate of this
+ * moment alone would send away a block just before the time when such blocks usually come back (after the pause that a
+ * session makes), and the shortest stretch would take what is just about to come round for hotter than what is read by
+ * many, and so comes round more often.
  */
-static double index_of(const double *rate, unsigned int bin)
+static double index_of(const double *rate, unsigned int bin, double soon)
 {
 	double alive = 1, uses = 0, time = 0, best = 0;
 
@@ -177,8 +184,8 @@ static double index_of(const double *rate, unsigned int bin)
 		uses += alive * (1 - survive);
 		time += alive * (1 - survive) / rate[b];
 		alive *= survive;
-		if (uses / time > best)
-			best = uses / time;
+		if (uses / fmax(time, soon) > best)
+			best = uses / fmax(time, soon);
 	}
 	return best;
 }
@@ -207,6 +214,22 @@ static void blur(struct heat_rates *rates, unsigned int bins)
 			rates->exposure[c][b] = exposure / bins;
 		}
 	}
+}
+
+/*
+ * Within how long uses are equally good, in hundredths of a second. Where samples show a good part of them, of all that is
+ * in use all the time some is seen sooner than other, which says nothing: until a round is over.
+ */
+static uint32_t soon_of(const struct heat_rates *rates)
+{
+	double uses = 0;
+
+	if (rates->blind)
+		return rates->blind;
+	for (unsigned int c = 0; c < HEAT_COUNTS; c++)
+		for (unsigned int b = 0; b < HEAT_BINS; b++)
+			uses += rates->uses[c][b];
+	return rates->round > HEAT_SOON && rates->untold > UNTOLD * uses ? rates->round : HEAT_SOON;
 }
 
 static unsigned int key_of(double log2_rate)
@@ -239,10 +262,23 @@ static void level(const struct heat_rates *seen, struct heat_keys *keys, unsigne
 			keys->key[c][s] = (uint16_t)top;
 }
 
+/*
+ * Until the time is over within which uses are equally good, a block is no colder than when it was just used: what comes
+ * a little late is not done with.
+ */
+static void hold(struct heat_keys *keys, unsigned int end)
+{
+	for (unsigned int c = 1; c < HEAT_COUNTS; c++)
+		for (unsigned int s = 1; s < end; s++)
+			if (keys->key[c][s] < keys->key[c][s - 1])
+				keys->key[c][s] = keys->key[c][s - 1];
+}
+
 void heat_rank(const struct heat_rates *rates, struct heat_keys *keys)
 {
 	unsigned int blind = blind_steps(rates->blind), bins = (blind + HEAT_BIN_STEPS - 1) / HEAT_BIN_STEPS;
 	struct heat_rates seen = *rates;
+	uint32_t soon = soon_of(rates);
 	double all[HEAT_BINS];
 
 	blur(&seen, bins);
@@ -252,7 +288,7 @@ void heat_rank(const struct heat_rates *rates, struct heat_keys *keys)
 
 		rates_of_class(&seen, c, all, rate);
 		for (unsigned int b = 0; b < HEAT_BINS; b++)
-			index[b] = log2(index_of(rate, b));
+			index[b] = log2(index_of(rate, b, (double)soon / HEAT_SEC));
 		for (unsigned int s = 0; s < HEAT_IDLE_STEPS; s++) {
 			/* between the middles of two bins, so that order within a bin is by idle time too */
 			double at = ((double)s + 0.5) / HEAT_BIN_STEPS - 0.5;
@@ -270,6 +306,8 @@ void heat_rank(const struct heat_rates *rates, struct heat_keys *keys)
 	}
 	if (blind)
 		level(&seen, keys, blind, bins);
+	else
+		hold(keys, heat_step(soon, 0));
 }
 
 void heat_rank_lru(struct heat_keys *keys)

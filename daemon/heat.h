@@ -62,11 +62,13 @@ struct heat {
  * @tier:	where it is
  * @flags:	HEAT_PRESENT, HEAT_PREFETCH, HEAT_COLD, HEAT_DONE, HEAT_SHARED
  * @used:	it was touched, or came back from a sample, since the last look
+ * @told:	it was touched
  */
 struct heat_look {
 	uint8_t tier;
 	uint8_t flags;
 	bool used;
+	bool told;
 };
 
 /* What heat_see() found; a set. */
@@ -75,6 +77,12 @@ struct heat_look {
 #define HEAT_SAW_REREAD		(1u << 2)	/* first use after a promotion */
 #define HEAT_SAW_MOVE		(1u << 3)	/* it is in another tier than before */
 #define HEAT_SAW_END		(1u << 4)	/* it has no frame any more */
+
+/*
+ * A use within this is as good as one at once. A move pays over the time for which its block stays; who goes by the next
+ * moment swaps blocks that are all in use for each other, again and again, as their uses come round.
+ */
+#define HEAT_SOON		(5 * HEAT_SEC)
 
 /* Classes of use counts: 0, 1, 2, 3-4, 5-8, more. */
 #define HEAT_COUNTS		6
@@ -107,12 +115,16 @@ struct heat_look {
  * @aged:	when both were last halved
  * @blind:	for how long a block in use may not be seen so again, in hundredths of a second: while it is idle for no
  *		longer, nothing is known but that it was used. 0 where every use is told
+ * @round:	until samples have come to every block, in hundredths of a second; 0 if there are none
+ * @untold:	of all uses, those that only samples showed; aged
  */
 struct heat_rates {
 	double uses[HEAT_COUNTS][HEAT_BINS];
 	double exposure[HEAT_COUNTS][HEAT_BINS];
 	uint32_t aged;
 	uint32_t blind;
+	uint32_t round;
+	double untold;
 };
 
 /**

@@ -116,6 +116,7 @@ static struct heat_look take_look(struct region *region, uint64_t block, uint32_
 	if (!(said & SAID_PRESENT) || tier >= KVOFF_MAX_TIERS || !(present & (1u << tier)))
 		return look;
 	look.used = news & (SAID_TOUCHES | SAID_REFAULTS);
+	look.told = news & SAID_TOUCHES;
 	region->touched |= (said & SAID_TOUCHES) != 0;
 	look.flags = HEAT_PRESENT | take_hints((said & SAID_HINTS) >> 12);
 	return look;

@@ -38,6 +38,12 @@ int rules_class_steps(const struct conf *conf, uint32_t tenant_class)
 	return tenant_class == KVOFF_CLASS_LATENCY ? steps : tenant_class == KVOFF_CLASS_BATCH ? -steps : 0;
 }
 
+uint32_t rules_round(uint64_t round_ms, uint64_t interval_ms)
+{
+	/* samples may come a bit late, and are seen at the next tick */
+	return round_ms ? (uint32_t)((round_ms + round_ms / 4 + interval_ms) * HEAT_SEC / 1000) : 0;
+}
+
 void rules_init(struct decide_rules *rules)
 {
 	struct conf conf;

@@ -18,6 +18,12 @@ void rules_init(struct decide_rules *rules);
 int rules_class_steps(const struct conf *conf, uint32_t tenant_class);
 
 /**
+ * rules_round - until a block in use has been seen so by samples that come to every block in @round_ms, with ticks
+ * @interval_ms apart, in heat.h's units; 0: there are no samples
+ */
+uint32_t rules_round(uint64_t round_ms, uint64_t interval_ms);
+
+/**
  * struct births - new blocks of one size in one tier; all zero before any was seen
  * @recent:	how many came lately: in births_ahead_ms, those further back count less and less
  * @burst:	the most that this was; forgotten slowly, for bursts come in groups

@@ -50,11 +50,9 @@ void tick_ranks(const struct kvoffd *d, uint32_t rank[KVOFF_MAX_TIERS])
 
 static void rank(const struct kvoffd *d, struct region *region, uint32_t now)
 {
-	uint64_t round = region->touched ? 0 : d->tiers.sample_round_ms;
-
 	region->ranked = now;
-	/* samples may come a bit late, and are seen at the next tick */
-	region->rates.blind = round ? (uint32_t)((round + round / 4 + d->interval_ms) * HEAT_SEC / 1000) : 0;
+	region->rates.round = rules_round(d->tiers.sample_round_ms, d->interval_ms);
+	region->rates.blind = region->touched ? 0 : region->rates.round;
 	if (d->conf.policy == DECIDE_LRU)
 		heat_rank_lru(&region->keys);
 	else

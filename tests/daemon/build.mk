@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Tests of the daemon's parts that need neither the module nor the libraries of the machine it runs on.
 
-daemon-tests		:= test-daemon-census test-daemon-conf test-daemon-decide test-daemon-observe test-daemon-poison test-daemon-probe test-daemon-rules test-daemon-tiers test-daemon-trace
+daemon-tests		:= test-daemon-census test-daemon-conf test-daemon-decide test-daemon-in-use test-daemon-observe test-daemon-poison test-daemon-probe test-daemon-rules test-daemon-tiers test-daemon-trace
 progs			+= $(daemon-tests)
 tests-native		+= $(daemon-tests)
 
@@ -12,6 +12,8 @@ test-daemon-conf-src	:= tests/daemon/conf.c daemon/conf.c daemon/conf_key.c
 test-daemon-conf-ldlibs	:= -lm
 test-daemon-decide-src	:= tests/daemon/decide.c $(decide-src)
 test-daemon-decide-ldlibs := -lm
+test-daemon-in-use-src	:= tests/daemon/in_use.c $(decide-src)
+test-daemon-in-use-ldlibs := -lm
 test-daemon-rules-src	:= tests/daemon/rules.c daemon/rules.c daemon/conf.c daemon/conf_key.c
 test-daemon-rules-ldlibs := -lm
 test-daemon-observe-src	:= tests/daemon/observe.c $(addprefix daemon/,observe.c heat.c census.c act.c log.c region.c)

@@ -270,6 +270,7 @@ void sim_daemon_tick(struct sim_daemon *d, double now_ms, const uint64_t *room)
 	heat_age(&d->region.rates, now, (uint32_t)d->conf.half_life_s * HEAT_SEC);
 	if (now - d->region.ranked >= RANK_EVERY) {
 		d->region.ranked = now;
+		d->region.rates.round = rules_round(d->setup.round_ms, interval);
 		if (d->conf.policy == DECIDE_LRU)
 			heat_rank_lru(&d->region.keys);
 		else

@@ -31,6 +31,7 @@ struct sim_daemon_tier {
  * @nr_blocks:	the region's length
  * @tiers:	@nr_tiers of them
  * @reserve_percent: free frames that new blocks may not take
+ * @round_ms:	until samples have come to every block; 0: there are none
  * @set:	"key=value", the configuration file's [policy], [daemon] and [links] keys, @nr_set of them
  * @unlimited:	links have no budget
  * @move:	carry out a batch of @nr moves of @blocks to tier @to, and call sim_daemon_moved() for each at its time
@@ -41,6 +42,7 @@ struct sim_daemon_setup {
 	unsigned int nr_tiers;
 	const struct sim_daemon_tier *tiers;
 	unsigned int reserve_percent;
+	uint64_t round_ms;
 	const char *const *set;
 	unsigned int nr_set;
 	bool unlimited;

@@ -63,6 +63,7 @@ static int daemon_init(struct server *s)
 	struct sim_daemon_setup setup = {
 		.nr_blocks = s->load->refs.nr_blocks, .nr_tiers = s->machine.nr_tiers, .tiers = tiers, .set = set,
 		.reserve_percent = (unsigned int)s->model->reserve_percent, .move = carry_out, .ctx = s,
+		.round_ms = s->fast.in_place ? (uint64_t)s->model->sample_ms : 0,
 	};
 
 	snprintf(budget, sizeof(budget), "budget=%.2f%%", s->model->budget_percent);
