@@ -105,13 +105,14 @@ int keep_init(struct server *s)
 	s->known = calloc(nr, 1);
 	s->mark = calloc(nr, 1);
 	s->born_ms = calloc(nr, sizeof(*s->born_ms));
+	s->sampled_ms = calloc(nr, sizeof(*s->sampled_ms));
 	s->moved_ms = calloc(nr, sizeof(*s->moved_ms));
 	s->users = calloc(nr, sizeof(*s->users));
 	s->owners = calloc(nr, sizeof(*s->owners));
 	s->fast = (struct sim_fast) { .in_place = model->pcie_mbps <= 0, .changed = changed, .ctx = s };
 	s->fast.in = calloc(nr, 1);
 	if (!links_init(&s->index_links, s->load->refs.nr_blocks) || !s->known || !s->mark || !s->born_ms ||
-	    !s->moved_ms || !s->users || !s->owners || !s->fast.in)
+	    !s->sampled_ms || !s->moved_ms || !s->users || !s->owners || !s->fast.in)
 		return -ENOMEM;
 	s->index = LIST_INIT;
 	keep = (uint64_t)ceil((double)((uint64_t)fast + far) * model->headroom_percent / 100);
@@ -135,6 +136,7 @@ void keep_free(struct server *s)
 	free(s->known);
 	free(s->mark);
 	free(s->born_ms);
+	free(s->sampled_ms);
 	free(s->moved_ms);
 	free(s->users);
 	free(s->owners);
@@ -249,8 +251,9 @@ void keep_sampled(struct server *s, const struct sim_request *r)
 	for (uint32_t at = r->first; at < r->first + r->nr; at++) {
 		uint32_t block = s->load->refs.block[at];
 
-		if (s->machine.where[block] == SIM_NOWHERE)
+		if (s->machine.where[block] == SIM_NOWHERE || s->now - s->sampled_ms[block] < s->model->sample_ms)
 			continue;
+		s->sampled_ms[block] = s->now;
 		if (s->daemon)
 			sim_daemon_sampled(s->daemon, block);
 		else if (s->state)

@@ -45,6 +45,7 @@ struct answer {
  * struct server - one run
  * @known:	one byte a block: it has been computed before
  * @born_ms:	when it was made last
+ * @sampled_ms:	when a sample last found it in use: each finds a block once, however many read it
  * @mark:	MARK_*
  * @moved_ms:	when it moved last
  * @users:	answers that read it
@@ -70,7 +71,7 @@ struct server {
 	int err;
 
 	uint8_t *known, *mark;
-	double *born_ms, *moved_ms;
+	double *born_ms, *sampled_ms, *moved_ms;
 	uint32_t *users, *owners;
 	struct links index_links;
 	struct list index;
