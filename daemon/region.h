@@ -34,7 +34,7 @@
  * @present:	the tiers that existed then
  * @seen:	when its blocks were last looked at
  * @tenant_class: enum kvoff_class of the tenant
- * @touched:	its clients tell of uses: then all of them, not only what samples show
+ * @touched:	its clients tell of uses: then a use need not wait for a sample to be seen
  * @gone:	the kernel has it no more
  */
 struct region {
