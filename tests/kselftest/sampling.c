@@ -50,13 +50,13 @@ struct user {
 	atomic_bool stop;
 };
 
-/* Every block has been sampled so often, and every used one seen again. */
+/* Every block has been sampled so often, and every used one seen again, or not in spite of all samples. */
 static bool well_sampled(const struct region *r)
 {
 	uint64_t b;
 
 	for (b = 0; b < NR; b++)
-		if (samples(r, b) < 20 || (b < NR / 2 && refaults(r, b) < 10))
+		if (samples(r, b) < 20 || (b < NR / 2 && refaults(r, b) < 10 && samples(r, b) < 2000))
 			return false;
 	return true;
 }
@@ -101,8 +101,11 @@ TEST_F(sampling, used_blocks_come_back)
 	pthread_join(t, NULL);
 	for (b = 0; b < NR; b++) {
 		EXPECT_GE(samples(self->r, b), refaults(self->r, b)) TH_LOG("block %lu", b);
-		if (b >= NR / 2)
+		if (b < NR / 2) {
+			EXPECT_LE(10, refaults(self->r, b)) TH_LOG("block %lu", b);
+		} else {
 			EXPECT_EQ(0, refaults(self->r, b)) TH_LOG("block %lu", b);
+		}
 	}
 	EXPECT_LE(20 * NR, stat_now("samples") - all);
 	EXPECT_LE(10 * NR / 2, stat_now("refaults") - back);
