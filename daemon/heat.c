@@ -168,10 +168,10 @@ static void rates_of_class(const struct heat_rates *rates, unsigned int count, c
 }
 
 /*
- * Uses a second over the stretch of time ahead that looks best, of those not shorter than @soon seconds. The rate of this
- * moment alone would send away a block just before the time when such blocks usually come back (after the pause that a
- * session makes), and the shortest stretch would take what is just about to come round for hotter than what is read by
- * many, and so comes round more often.
+ * Uses a second over the stretch of time ahead that looks best, of those not shorter than @soon seconds. The rate of
+ * this moment alone would send away a block just before the time when such blocks usually come back (after the pause
+ * that a session makes), and the shortest stretch would take what is just about to come round for hotter than what is
+ * read by many, and so comes round more often.
  */
 static double index_of(const double *rate, unsigned int bin, double soon)
 {
@@ -217,8 +217,8 @@ static void blur(struct heat_rates *rates, unsigned int bins)
 }
 
 /*
- * Within how long uses are equally good, in hundredths of a second. Where samples show a good part of them, of all that is
- * in use all the time some is seen sooner than other, which says nothing: until a round is over.
+ * Within how long uses are equally good, in hundredths of a second. Where samples show a good part of them, of all that
+ * is in use all the time some is seen sooner than other, which says nothing: until a round is over.
  */
 static uint32_t soon_of(const struct heat_rates *rates)
 {
@@ -263,8 +263,8 @@ static void level(const struct heat_rates *seen, struct heat_keys *keys, unsigne
 }
 
 /*
- * Until the time is over within which uses are equally good, a block is no colder than when it was just used: what comes
- * a little late is not done with.
+ * Until the time is over within which uses are equally good, a block is no colder than when it was just used: what
+ * comes a little late is not done with.
  */
 static void hold(struct heat_keys *keys, unsigned int end)
 {

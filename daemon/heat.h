@@ -79,8 +79,8 @@ struct heat_look {
 #define HEAT_SAW_END		(1u << 4)	/* it has no frame any more */
 
 /*
- * A use within this is as good as one at once. A move pays over the time for which its block stays; who goes by the next
- * moment swaps blocks that are all in use for each other, again and again, as their uses come round.
+ * A use within this is as good as one at once. A move pays over the time for which its block stays; who goes by the
+ * next moment swaps blocks that are all in use for each other, again and again, as their uses come round.
  */
 #define HEAT_SOON		(5 * HEAT_SEC)
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Blocks that are all in use all the time, more than the fast tier holds: attention reads each of them for each token. Their
- * uses are seen one after the other, and that order must not move them.
+ * Blocks that are all in use all the time, more than the fast tier holds: attention reads each of them for each token.
+ * Their uses are seen one after the other, and that order must not move them.
  */
 #include <stdlib.h>
 #include <string.h>
