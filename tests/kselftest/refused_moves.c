@@ -61,7 +61,11 @@ static void refuse(struct __test_metadata *_metadata, FIXTURE_DATA(refused_moves
 
 static void moves_again(struct __test_metadata *_metadata, FIXTURE_DATA(refused_moves) *self, uint64_t block)
 {
-	EXPECT_EQ(0, move_one(&self->rig, self->r, block, self->rig.far, 0));
+	int ret;
+
+	/* a frame that was just left may be in the middle of being zeroed, and is not free for a moment */
+	EXPECT_TRUE(comes_true((ret = move_one(&self->rig, self->r, block, self->rig.far, 0)) != -ENOSPC));
+	EXPECT_EQ(0, ret);
 	EXPECT_EQ(self->rig.far, tier_of(self->r, block));
 	EXPECT_EQ(0, count_wrong(self->r->data, EMPTY * BS, 1));
 }
