@@ -16,6 +16,10 @@ lib-calls-src		:= tests/lib/calls.c $(lib-mock-src)
 lib-calls-kvoff		:= y
 lib-calls-ldlibs	:= $(lib-mock)
 
+lib-refs-src		:= tests/lib/refs.c $(lib-mock-src)
+lib-refs-kvoff		:= y
+lib-refs-ldlibs		:= $(lib-mock)
+
 lib-framed-src		:= tests/lib/framed.c $(lib-mock-src)
 lib-framed-kvoff	:= y
 lib-framed-ldlibs	:= $(lib-mock)
@@ -37,7 +41,7 @@ lib-live-kvoff		:= y
 progs			+= lib-live
 tests-guest		+= lib-live
 
-lib-tests		:= lib-heap lib-commit lib-calls lib-framed lib-reap lib-named lib-fallback
+lib-tests		:= lib-heap lib-commit lib-calls lib-refs lib-framed lib-reap lib-named lib-fallback
 progs			+= $(lib-tests)
 tests-native		+= $(lib-tests)
 
