@@ -334,8 +334,10 @@ int mover_catch(struct mover *m, const struct rig *rig, const struct region *r, 
 
 	hook_set(hook, PATIENCE_MS);
 	ret = mover_start(m, rig, r, 0, rig->far, 0);
-	if (ret)
+	if (ret) {
+		hook_set(hook, 0);
 		return ret;
+	}
 	m->hook = hook;
 	while (!atomic_load(&m->done) && !(KVOFF_LOC_FLAGS(location(r, 0)) & flag))
 		usleep(200);
